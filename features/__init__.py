@@ -1,0 +1,1 @@
+"""Raw article in, sparse matrix out: clean, tokens, stems, vocabulary, vectorizer."""

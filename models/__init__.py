@@ -1,0 +1,1 @@
+"""Matrix in, sectors out, and how a trained model is kept."""
