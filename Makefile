@@ -1,0 +1,64 @@
+# The commands of this repository. All set up .venv first, once, and again when what it is made from changes.
+# Needs a Python >= 3.11 with pip and venv, and nothing else: make PYTHON=python3.12 run
+
+PYTHON ?= python3
+PORT ?= 5000
+export MLFLOW_DISABLE_TELEMETRY ?= true
+
+python := .venv/bin/python
+pip := $(python) -m pip --quiet --disable-pip-version-check
+ready := .venv/.ready
+unfinished := .venv/.unfinished
+sources := data features models tests $(wildcard benchmarks) predict.py train.py
+typed := data features models $(wildcard benchmarks) predict.py train.py
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test test-slow lint ui clean
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(ready) ## make .venv and .wheels (a few minutes, once)
+
+run: $(ready) ## train a model, log the run to MLflow, label the sample pages
+	$(python) train.py
+	$(python) predict.py data/samples --model models/candidate
+
+test: $(ready) ## the tests that run in seconds
+	$(python) -m pytest -m "not slow"
+
+test-slow: $(ready) ## the tests that train, build and install
+	$(python) -m pytest -m slow
+
+lint: $(ready) ## style, format and types
+	$(python) -m ruff check $(sources)
+	$(python) -m ruff format --check $(sources)
+	$(python) -m mypy --strict $(typed)
+
+ui: $(ready) ## MLflow's page with the logged runs (PORT=5000)
+	$(python) -m mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}" --port $(PORT)
+
+clean: ## remove .venv, .wheels and caches; trained models and logged runs stay
+	rm -rf .venv .wheels build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A set-up that was interrupted leaves its mark behind and is begun again. A .venv that someone made by hand is
+# used as it is. The wheels are what the base install needs, so that a test can install it without an index.
+$(ready): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Sektor needs Python 3.11 or newer, which '$(PYTHON)' is not; name one: make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; \
+		exit 1; }
+	@if [ -e $(unfinished) ] || ! $(python) -m pip --version >/dev/null 2>&1; then \
+		echo "Making .venv ..."; \
+		rm -rf .venv && mkdir .venv && touch $(unfinished) && $(PYTHON) -m venv .venv; fi
+	@touch $(unfinished)
+	@echo "Installing Sektor and what it needs into .venv (a few minutes, once) ..."
+	@$(pip) install --constraint constraints.txt --upgrade setuptools
+	@$(pip) install --constraint constraints.txt --no-build-isolation --editable '.[dev]'
+	@echo "Keeping the wheels of the base install in .wheels ..."
+	@rm -rf .wheels && mkdir .wheels
+	@$(python) -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb")); \
+		print(*p["build-system"]["requires"], *p["project"]["dependencies"], sep="\n")' > .wheels/requirements.txt
+	@$(pip) download --constraint constraints.txt --only-binary :all: --dest .wheels --requirement .wheels/requirements.txt
+	@rm $(unfinished) && touch $@
+	@echo "Set up."
