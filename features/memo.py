@@ -1,0 +1,70 @@
+"""A bounded dictionary that forgets what is no longer asked for."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Generic, TypeVar
+
+V = TypeVar("V")
+
+
+class Memo(Generic[V]):
+    """Remembers values by word in two generations: memory is bounded without bookkeeping per look-up.
+
+    New entries go to the young generation. When it holds `limit` entries it becomes the old one, and the old
+    one is dropped. A word found in the old generation is moved back to the young, so a word asked for at
+    least once while `limit` others are stored is never lost. At most `2 * limit` entries are held, beside the
+    fixed ones, which are never dropped.
+
+    Safe under threads: a value once read is the value stored for that word. Reading takes no lock, because
+    both generations are replaced by one assignment; storing does, and so does the move back, which happens at
+    most once per word and generation.
+
+    Args:
+        limit: entries per generation, at least 1.
+        fixed: entries that always answer first. Not copied: the caller must not change it afterwards.
+
+    Raises:
+        ValueError: `limit` is below 1.
+    """
+
+    def __init__(self, limit: int, fixed: Mapping[str, V] = {}) -> None:
+        if limit < 1:
+            raise ValueError(f"memo limit: found {limit}, expected at least 1")
+        self.limit = limit
+        self._fixed = fixed
+        self._generations: tuple[dict[str, V], dict[str, V]] = ({}, {})
+        self._storing = threading.Lock()
+
+    def get(self, word: str) -> V | None:
+        """The value stored for `word`, or None."""
+        value = self._fixed.get(word)
+        if value is not None:
+            return value
+        young, old = self._generations
+        value = young.get(word)
+        if value is None:
+            value = old.get(word)
+            if value is not None:
+                self.update({word: value})
+        return value
+
+    def update(self, entries: Mapping[str, V]) -> None:
+        """Stores every entry; of more than `2 * limit` entries only the last are kept."""
+        with self._storing:
+            young, old = self._generations
+            for word, value in entries.items():
+                if len(young) >= self.limit and word not in young:
+                    young, old = {}, young
+                    self._generations = (young, old)
+                young[word] = value
+
+    def __len__(self) -> int:
+        """Entries held, counting a word twice when both generations hold it; at most `2 * limit` + fixed."""
+        young, old = self._generations
+        return len(self._fixed) + len(young) + len(old)
+
+    def __reduce__(self) -> tuple[type[Memo[V]], tuple[int, Mapping[str, V]]]:
+        # A lock cannot be pickled, and what was remembered can be worked out again: a copy starts empty.
+        return type(self), (self.limit, self._fixed)
