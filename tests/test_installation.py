@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -91,6 +92,14 @@ def test_module_elsewhere_on_the_path_gets_the_repair_that_helps_there(tmp_path:
     write(theirs / "models.py", SPEAKS)
     result = run(here, "-c", "from predict import Predictor", path=(theirs,))
     assert last_line(result).endswith(f"rename or remove it, or take {theirs} off sys.path (PYTHONPATH)")
+
+
+def test_another_copy_of_ours_is_no_obstacle(tmp_path: Path) -> None:
+    """MLflow keeps one with a model, and loads it where ours may be imported already."""
+    copy = tmp_path / "code"
+    shutil.copytree(ROOT / "features", copy / "features", ignore=shutil.ignore_patterns("__pycache__"))
+    result = run(tmp_path, "-c", "import features; from predict import Predictor", path=(copy,))
+    assert result.returncode == 0, result.stderr
 
 
 def test_training_refuses_a_module_named_data(tmp_path: Path) -> None:
