@@ -165,9 +165,7 @@ def find_column(columns: Iterable[str], wanted: str | None, usual: Sequence[str]
             return folded[candidate.strip().casefold()]
     if wanted is None:
         return None
-    raise ReadError(
-        f"no column {wanted!r} for the {what}; the columns found are: {', '.join(names) or 'none'}"
-    )
+    raise ReadError(f"no column {wanted!r} for the {what}; the columns found are: {', '.join(names) or 'none'}")
 
 
 def read(
@@ -314,9 +312,7 @@ def _read_file(path: Path, options: _Options) -> Iterator[Batch]:
 
 def _peekable(stream: BinaryIO) -> io.BufferedReader:
     """Standard input as a stream whose beginning can be looked at; a test may have put any stream there."""
-    return (
-        stream if isinstance(stream, io.BufferedReader) else io.BufferedReader(cast("io.RawIOBase", stream))
-    )
+    return stream if isinstance(stream, io.BufferedReader) else io.BufferedReader(cast("io.RawIOBase", stream))
 
 
 def _refuse_binary(stream: io.BufferedReader, path: str, encoding: str) -> None:
@@ -333,9 +329,7 @@ def _binary(sample: bytes, encoding: str) -> str | None:
     text = sample.decode(encoding, "replace")
     odd = text.count("\ufffd") + text.count("\0")
     for signature, meaning in SIGNATURES.items():
-        if sample.startswith(signature) and (
-            odd or encoding.lower().replace("_", "-") in ("utf-8", "utf-8-sig")
-        ):
+        if sample.startswith(signature) and (odd or encoding.lower().replace("_", "-") in ("utf-8", "utf-8-sig")):
             return f"expected {encoding} text, found {meaning}"
     if odd > BINARY_SHARE * len(text):
         return f"expected {encoding} text, found a binary file or another encoding"
@@ -454,13 +448,7 @@ def _text_file(path: Path, name: str, options: _Options) -> tuple[int, int, dict
             byte = content[error.start]
             problem = f"byte 0x{byte:02x} at position {error.start + 1} is not {options.encoding}"
         else:
-            problem = (
-                "a NUL character"
-                if "\0" in text
-                else None
-                if text.strip()
-                else "empty file, expected an article"
-            )
+            problem = "a NUL character" if "\0" in text else None if text.strip() else "empty file, expected an article"
     if problem is None:
         return 1, len(text), {"id": name, "text": text}
     return (
@@ -494,9 +482,7 @@ def _read_json_lines(lines: Iterable[_Line], path: str, options: _Options) -> It
                     problem = str(error)
                 except RecursionError:
                     problem = "broken JSON: nested too deeply"
-            reject = (
-                None if problem is None else Reject(path, number, problem, _shown(text, options.encoding))
-            )
+            reject = None if problem is None else Reject(path, number, problem, _shown(text, options.encoding))
             yield number, len(text), reject or row
 
     found = False
@@ -649,12 +635,8 @@ def _csv_names(header: _Record, path: str) -> list[str]:
             or re.fullmatch(r"[-+]?\d+([.,]\d+)?", name.strip())
         ):
             shown = json_string(name if len(name) < 40 else name[:40] + "...")
-            raise ReadError(
-                f"{place}: found {shown}, expected the names of the columns, such as id,title,text"
-            )
-    names = [
-        name if name.strip() else f"column_{number}" for number, name in enumerate(header.fields, start=1)
-    ]
+            raise ReadError(f"{place}: found {shown}, expected the names of the columns, such as id,title,text")
+    names = [name if name.strip() else f"column_{number}" for number, name in enumerate(header.fields, start=1)]
     _refuse_repeated(names, place)
     return names
 
@@ -751,17 +733,13 @@ def _read_parquet(path: Path, options: _Options) -> Iterator[Batch]:
             _refuse_repeated(names, str(path))
             kept = [name for name in names if options.keeps(name)]
             for records in file.iter_batches(batch_size=options.batch_rows, columns=kept):
-                rows = max(
-                    1, records.num_rows * options.batch_bytes // max(1, records.nbytes, options.batch_bytes)
-                )
+                rows = max(1, records.num_rows * options.batch_bytes // max(1, records.nbytes, options.batch_bytes))
                 for start in range(0, records.num_rows, rows):
                     part = records.slice(start, rows)
                     yield _parquet_batch(part, kept, row, path)
                     row += part.num_rows
             if row == 1:
-                yield Batch(
-                    {name: string_array([]) for name in kept}, np.zeros(0, dtype=np.int64), str(path), False
-                )
+                yield Batch({name: string_array([]) for name in kept}, np.zeros(0, dtype=np.int64), str(path), False)
     except (pa.ArrowException, OSError) as error:
         place = str(path) if row == 1 else f"{path}:{row}"
         raise ReadError(f"{place}: unreadable Parquet: {str(error).splitlines()[0]}") from error
@@ -822,17 +800,13 @@ def _text_column(array: pa.Array) -> tuple[pa.StringArray, NDArray[np.bool_] | N
         pairs = pa.types.is_map(kind)
         return string_array(
             [
-                None
-                if value is None
-                else json.dumps(dict(value) if pairs else value, ensure_ascii=False, default=str)
+                None if value is None else json.dumps(dict(value) if pairs else value, ensure_ascii=False, default=str)
                 for value in array.to_pylist()
             ]
         ), np.ones(len(array), dtype=np.bool_)
     if pa.types.is_floating(kind):
         floats = array.to_pylist()
-        finite = np.fromiter(
-            (value is not None and math.isfinite(value) for value in floats), np.bool_, len(floats)
-        )
+        finite = np.fromiter((value is not None and math.isfinite(value) for value in floats), np.bool_, len(floats))
         return string_array([None if value is None else str(value) for value in floats]), finite
     number = pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_decimal(kind)
     try:
@@ -847,9 +821,7 @@ def _undecodable(array: pa.StringArray) -> list[int]:
     try:
         array.validate(full=True)
     except pa.ArrowInvalid:
-        return [
-            index for index, value in enumerate(_bytes(array)) if value is not None and not _is_utf8(value)
-        ]
+        return [index for index, value in enumerate(_bytes(array)) if value is not None and not _is_utf8(value)]
     return []
 
 

@@ -51,9 +51,7 @@ def read_sectors(path: Path | None = None) -> tuple[Sector, ...]:
     for number, entry in enumerate(entries, start=1):
         sector = _sector(entry, f"{source}: sector {number}")
         if any(other.id == sector.id for other in sectors):
-            raise SectorError(
-                f"{source}: sector {number}: id {sector.id!r} is there twice, expected unique ids"
-            )
+            raise SectorError(f"{source}: sector {number}: id {sector.id!r} is there twice, expected unique ids")
         sectors.append(sector)
     return tuple(sectors)
 
@@ -72,7 +70,5 @@ def _sector(entry: object, place: str) -> Sector:
         raise SectorError(f"{place}: id: found {texts['id']!r}, expected {ID_PATTERN.pattern}")
     share = entry.get("prevalence")
     if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < 1:
-        raise SectorError(
-            f"{place} ({texts['id']}): prevalence: found {share!r}, expected a number between 0 and 1"
-        )
+        raise SectorError(f"{place} ({texts['id']}): prevalence: found {share!r}, expected a number between 0 and 1")
     return Sector(prevalence=float(share), **texts)

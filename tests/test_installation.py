@@ -52,9 +52,7 @@ SPEAKS = "print('the foreign module ran')"
         ("models/__init__.py", "models", "models"),
     ],
 )
-def test_module_of_the_callers_is_named_with_the_repair(
-    tmp_path: Path, module: str, package: str, hiding: str
-) -> None:
+def test_module_of_the_callers_is_named_with_the_repair(tmp_path: Path, module: str, package: str, hiding: str) -> None:
     write(tmp_path / module, SPEAKS)
     result = run(tmp_path, "-c", "from predict import Predictor")
     assert last_line(result) == (

@@ -113,9 +113,7 @@ def test_metadata_asks_for_the_base_packages_and_names_the_licence(wheel: Path) 
 
 def test_base_install_is_complete_and_has_no_training_packages(scripts: Path, tmp_path: Path) -> None:
     succeed(scripts / "python", "-m", "pip", "check", folder=tmp_path)
-    installed = json.loads(
-        succeed(scripts / "python", "-m", "pip", "list", "--format", "json", folder=tmp_path)
-    )
+    installed = json.loads(succeed(scripts / "python", "-m", "pip", "list", "--format", "json", folder=tmp_path))
     names = {package["name"].lower() for package in installed}
     assert names - {"pip", "setuptools"} == {"sektor", "numpy", "pyarrow", "pysastrawi", "tqdm"}
 
@@ -148,18 +146,14 @@ def test_labelling_an_article_imports_no_training_package(tmp_path: Path) -> Non
 
 def test_batch_command_labels_from_a_foreign_folder(scripts: Path, tmp_path: Path) -> None:
     assert "ev" in succeed(scripts / "sektor-predict", "--text", ARTICLE, folder=tmp_path)
-    (tmp_path / "articles.jsonl").write_text(
-        json.dumps({"id": "007", "text": ARTICLE}) + "\n", encoding="utf-8"
-    )
+    (tmp_path / "articles.jsonl").write_text(json.dumps({"id": "007", "text": ARTICLE}) + "\n", encoding="utf-8")
     succeed(scripts / "sektor-predict", "articles.jsonl", "-o", "labels.jsonl", folder=tmp_path)
     (row,) = map(json.loads, (tmp_path / "labels.jsonl").read_text(encoding="utf-8").splitlines())
     assert row["id"] == "007"
     assert "ev" in row["sectors"]
 
 
-def test_training_without_its_packages_says_in_one_line_how_to_get_them(
-    scripts: Path, tmp_path: Path
-) -> None:
+def test_training_without_its_packages_says_in_one_line_how_to_get_them(scripts: Path, tmp_path: Path) -> None:
     result = call(scripts / "sektor-train", folder=tmp_path)
     assert result.returncode != 0
     assert result.stdout == ""
@@ -167,9 +161,7 @@ def test_training_without_its_packages_says_in_one_line_how_to_get_them(
     assert 'pip install "sektor[train]"' in line
 
 
-def test_commands_are_not_hidden_by_files_of_the_folder_they_are_called_in(
-    scripts: Path, tmp_path: Path
-) -> None:
+def test_commands_are_not_hidden_by_files_of_the_folder_they_are_called_in(scripts: Path, tmp_path: Path) -> None:
     for name in ("data", "features", "models", "predict", "train"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('the foreign module ran')", encoding="utf-8")
     assert "ev" in succeed(scripts / "sektor-predict", "--text", ARTICLE, folder=tmp_path)

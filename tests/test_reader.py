@@ -64,9 +64,7 @@ def the_batch(path: Path, **options: object) -> Batch:
 
 
 def test_json_values_keep_their_text(write: Write) -> None:
-    line = (
-        '{"id": 7, "text": "a\\u00e9b", "n": 12345678901234567890, "f": 1.0, "e": 1e5, "b": true, "d": "7"}'
-    )
+    line = '{"id": 7, "text": "a\\u00e9b", "n": 12345678901234567890, "f": 1.0, "e": 1e5, "b": true, "d": "7"}'
     batch = the_batch(write("a.jsonl", line + "\n"))
     assert rows([batch]) == [
         {
@@ -88,9 +86,7 @@ def test_json_values_keep_their_text(write: Write) -> None:
 
 def test_json_objects_null_and_absent_come_out_as_they_came_in(write: Write) -> None:
     nested = '{"b":  [1.50, "\\u00e9"]}'
-    batch = the_batch(
-        write("a.jsonl", f'{{"id": "1", "x": {nested}}}\n{{"id": "2", "x": null}}\n{{"id": "3"}}\n')
-    )
+    batch = the_batch(write("a.jsonl", f'{{"id": "1", "x": {nested}}}\n{{"id": "2", "x": null}}\n{{"id": "3"}}\n'))
     assert batch.column("x").to_pylist() == [nested, None, None]
     assert batch.json_texts("x") == [nested, "null", None]
     assert batch.column("nothing").to_pylist() == [None] * 3
@@ -264,9 +260,7 @@ def test_csv_round_trip(
     tmp_path: Path, table: list[list[str]], delimiter: str, quote_all: bool, batch_rows: int
 ) -> None:
     content = io.StringIO(newline="")
-    writer = csv.writer(
-        content, delimiter=delimiter, quoting=csv.QUOTE_ALL if quote_all else csv.QUOTE_MINIMAL
-    )
+    writer = csv.writer(content, delimiter=delimiter, quoting=csv.QUOTE_ALL if quote_all else csv.QUOTE_MINIMAL)
     writer.writerows([["id", "text"], *table])
     path = tmp_path / "a.csv"
     path.write_bytes(content.getvalue().encode("utf-8"))
@@ -408,9 +402,7 @@ def test_parquet_columns_become_text(tmp_path: Path) -> None:
 
 
 def test_parquet_batches_and_columns(tmp_path: Path) -> None:
-    path = parquet(
-        tmp_path / "a.parquet", {"id": pa.array(range(10)), "text": pa.array(["kata " * 100] * 10)}
-    )
+    path = parquet(tmp_path / "a.parquet", {"id": pa.array(range(10)), "text": pa.array(["kata " * 100] * 10)})
     batches = list(read(path, batch_rows=4, columns=["text", "nothing"]))
     assert [batch.lines.tolist() for batch in batches] == [
         [1, 2, 3, 4],
@@ -422,16 +414,12 @@ def test_parquet_batches_and_columns(tmp_path: Path) -> None:
 
 
 def test_parquet_undecodable_row_is_rejected(tmp_path: Path) -> None:
-    path = parquet(
-        tmp_path / "a.parquet", {"id": pa.array([1, 2, 3]), "text": pa.array([b"a", b"caf\xe9", b"c"])}
-    )
+    path = parquet(tmp_path / "a.parquet", {"id": pa.array([1, 2, 3]), "text": pa.array([b"a", b"caf\xe9", b"c"])})
     batch = the_batch(path)
     assert rows([batch]) == [{"id": "1", "text": "a"}, {"id": "3", "text": "c"}]
     assert batch.lines.tolist() == [1, 3]
     assert batch.json_texts("id") == ["1", "3"]
-    assert batch.rejects == [
-        Reject(str(path), 2, "column 'text' is not utf-8", '{"id": "2", "text": "caf\\\\xe9"}')
-    ]
+    assert batch.rejects == [Reject(str(path), 2, "column 'text' is not utf-8", '{"id": "2", "text": "caf\\\\xe9"}')]
 
 
 def test_parquet_without_rows_and_broken(tmp_path: Path, write: Write) -> None:
@@ -541,9 +529,7 @@ def test_find_column() -> None:
 
 
 def test_kept_columns(write: Write) -> None:
-    assert rows(read(write("a.jsonl", '{"id": 1, "text": "x", "n": {}}'), columns=["text"])) == [
-        {"text": "x"}
-    ]
+    assert rows(read(write("a.jsonl", '{"id": 1, "text": "x", "n": {}}'), columns=["text"])) == [{"text": "x"}]
     assert rows(read(write("a.csv", "id,text,n\n1,x,2\n"), columns=["n", "id"])) == [{"id": "1", "n": "2"}]
 
 

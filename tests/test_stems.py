@@ -79,11 +79,7 @@ def contract(word: str) -> tuple[str, ...]:
 def assert_contract(words: Iterable[str]) -> None:
     distinct = list(dict.fromkeys(words))
     stems = Stems()
-    wrong = [
-        (word, got)
-        for word, got in zip(distinct, stems.stems(distinct), strict=True)
-        if got != contract(word)
-    ]
+    wrong = [(word, got) for word, got in zip(distinct, stems.stems(distinct), strict=True) if got != contract(word)]
     assert wrong == []
 
 
@@ -92,9 +88,7 @@ def words_of(paths: Iterable[Path]) -> list[str]:
     for path in paths:
         for line in path.read_text(encoding="utf-8").splitlines():
             article = json.loads(line)
-            words.update(
-                re.findall(r"[^\W_]+(?:-+[^\W_]+)*", f"{article.get('title', '')} {article['text']}".lower())
-            )
+            words.update(re.findall(r"[^\W_]+(?:-+[^\W_]+)*", f"{article.get('title', '')} {article['text']}".lower()))
     return sorted(words)
 
 
@@ -267,9 +261,7 @@ def test_no_root_breaks_an_assumption_of_the_filter() -> None:
 
 
 def test_filter_settles_most_names() -> None:
-    garbage = [
-        "".join(random.Random(seed).choices("abcdefghijklmnopqrstuvwxyz", k=9)) for seed in range(5000)
-    ]
+    garbage = ["".join(random.Random(seed).choices("abcdefghijklmnopqrstuvwxyz", k=9)) for seed in range(5000)]
     may_change = module._sastrawi().may_change
     assert sum(map(may_change, garbage)) < 50
 
@@ -446,9 +438,7 @@ def test_right_distribution_passes() -> None:
         ("1.1", None, "PySastrawi 1.1 is installed"),
     ],
 )
-def test_wrong_distribution_is_named_with_the_repair(
-    pysastrawi: str | None, abandoned: str | None, found: str
-) -> None:
+def test_wrong_distribution_is_named_with_the_repair(pysastrawi: str | None, abandoned: str | None, found: str) -> None:
     with pytest.raises(SastrawiError) as caught:
         check_distributions(pysastrawi, abandoned)
     message = str(caught.value)

@@ -1,0 +1,442 @@
+"""The labelled corpus: read, validate, drop repeats, split."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.reader import ID_COLUMNS, TEXT_COLUMNS, TITLE_COLUMNS, Batch, find_column, json_string, read
+
+LABEL_COLUMNS = ("sectors", "labels", "levels")
+STYLE_COLUMNS = ("style", "outlet")
+LEVELS = (0, 1, 2)
+LISTED_LEVEL = 2  # the level of a sector that is only named, in a list or a delimited string
+
+SHINGLE_WORDS = 5
+NEAR_DUPLICATE = Fraction(4, 5)  # Jaccard similarity from which two articles are the same one
+_NUMERATOR, _DENOMINATOR = NEAR_DUPLICATE.numerator, NEAR_DUPLICATE.denominator
+_HASH_BASE = np.uint64(0x9E3779B97F4A7C15)  # odd and without pattern: 2**64 divided by the golden ratio
+_OTHER_NON_WORD = re.compile(r"[^\w\x00-\x7f]")
+_NON_WORD_TO_SPACE = bytes(byte if byte >= 128 or re.match(r"\w", chr(byte)) else 32 for byte in range(256))
+
+
+class CorpusError(ValueError):
+    """A labelled file that cannot be used; one line naming file, line, field, what was found and expected."""
+
+
+@dataclass(frozen=True, eq=False)
+class Corpus:
+    """Labelled articles, in the order they were read; every sequence has one entry an article.
+
+    ids       unique
+    titles    empty where an article has none
+    texts     never blank
+    levels    float64 array of shape (articles, sectors): 0, 1 or 2, nan where the level is unknown
+    sectors   the columns of `levels`
+    places    "file:line" the article was read from
+    styles    its style or outlet, empty where not given
+    """
+
+    ids: list[str]
+    titles: list[str]
+    texts: list[str]
+    levels: NDArray[np.float64]
+    sectors: tuple[str, ...]
+    places: list[str]
+    styles: list[str]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def select(self, indices: Iterable[int]) -> Corpus:
+        """The articles at these indices, in that order."""
+        chosen = [int(index) for index in indices]
+        return Corpus(
+            ids=[self.ids[index] for index in chosen],
+            titles=[self.titles[index] for index in chosen],
+            texts=[self.texts[index] for index in chosen],
+            levels=self.levels[np.array(chosen, dtype=np.intp)],
+            sectors=self.sectors,
+            places=[self.places[index] for index in chosen],
+            styles=[self.styles[index] for index in chosen],
+        )
+
+    def articles(self) -> list[str]:
+        """Title and text of each article as one string, the title on the first line if there is one."""
+        return [_article(title, text) for title, text in zip(self.titles, self.texts, strict=True)]
+
+    def digest(self) -> str:
+        """SHA-256 over sectors, ids, titles, texts and levels in their order; files and styles play no
+        part.
+        """
+        known = np.where(np.isnan(self.levels), -1, self.levels).astype(np.int8).tolist()
+        content = hashlib.sha256()
+        content.update(json.dumps(self.sectors).encode())
+        for row in zip(self.ids, self.titles, self.texts, known, strict=True):
+            content.update(json.dumps(row).encode())
+        return content.hexdigest()
+
+    def counts(self) -> dict[str, dict[int, int]]:
+        """Per sector the number of articles at each level, as {sector: {0: n, 1: n, 2: n}}; unknown not
+        counted.
+        """
+        return {
+            sector: {level: int((self.levels[:, column] == level).sum()) for level in LEVELS}
+            for column, sector in enumerate(self.sectors)
+        }
+
+
+def read_corpus(paths: Sequence[Path | str], sectors: Sequence[str]) -> Corpus:
+    """The labelled articles of JSONL, CSV and Parquet files, or folders of these, as one corpus.
+
+    Columns: the text and optionally title and id under their usual names (see `data.reader`), a style or
+    outlet, and the labels in a column `sectors`, `labels` or `levels`, in one of these forms:
+
+    - levels: a JSON object such as `{"automotive": 2, "ev": 0}`; a sector that is missing or null is unknown
+    - a list, `["ev"]`: those sectors at level 2, the others 0
+    - a delimited string, `ev|automotive`, also with "," or ";": the same; an empty string is no sector at all
+
+    An article without an id gets "file-stem:line".
+
+    Raises CorpusError for the first row that cannot be read, is not labelled, has an unknown sector, a level
+    other than 0, 1, 2 or null, a blank text or the id of another article, and for two articles with the same
+    title and text but different levels; ReadError for a file that cannot be read at all.
+    """
+    gathered = _Gathered(tuple(sectors))
+    for path in paths:
+        for batch in read(path):
+            gathered.add(batch)
+    if not gathered.ids:
+        raise CorpusError(f"{', '.join(map(str, paths))}: found no articles, expected at least one")
+    return gathered.corpus()
+
+
+class _Gathered:
+    """Articles validated one by one, on their way to a corpus."""
+
+    def __init__(self, sectors: tuple[str, ...]) -> None:
+        self.sectors = sectors
+        self.ids: list[str] = []
+        self.titles: list[str] = []
+        self.texts: list[str] = []
+        self.levels: list[list[float]] = []
+        self.places: list[str] = []
+        self.styles: list[str] = []
+        self.index_of_id: dict[str, int] = {}
+        self.index_of_article: dict[str, int] = {}
+
+    def corpus(self) -> Corpus:
+        levels = np.array(self.levels, dtype=np.float64)
+        return Corpus(self.ids, self.titles, self.texts, levels, self.sectors, self.places, self.styles)
+
+    def add(self, batch: Batch) -> None:
+        """Add the rows of a batch; raises CorpusError at the first that cannot be used."""
+        if batch.rejects:
+            reject = batch.rejects[0]
+            raise CorpusError(f"{reject.path}:{reject.line}: {reject.reason}")
+        if not len(batch):
+            return
+        names = {what: find_column(batch.columns, None, usual, what) for what, usual in _COLUMNS.items()}
+        for what in ("text", "labels"):
+            if names[what] is None:
+                found = ", ".join(batch.columns) or "none"
+                expected = f"one of {', '.join(_COLUMNS[what])}"
+                raise CorpusError(f"{batch.path}:{batch.lines[0]}: {what}: found columns {found}, expected {expected}")
+        values = {what: batch.column(name).to_pylist() for what, name in names.items()}
+        text_is_json = batch.literal(names["text"]).tolist()
+        labels_are_json = batch.literal(names["labels"]).tolist()
+        stem = Path(batch.path).stem
+        for row, line in enumerate(batch.lines.tolist()):
+            place = f"{batch.path}:{line}"
+            text = values["text"][row]
+            if not text or not text.strip() or text_is_json[row]:
+                raise CorpusError(f"{place}: {names['text']}: found {_shown(text)}, expected the text of an article")
+            labels = values["labels"][row]
+            try:
+                levels = parse_levels(labels, self.sectors, is_json=labels_are_json[row])
+            except ValueError as error:
+                raise CorpusError(f"{place}: {names['labels']}: {error}") from None
+            self._add_article(
+                id=values["id"][row] or f"{stem}:{line}",
+                title=values["title"][row] or "",
+                text=text,
+                levels=levels,
+                place=place,
+                style=values["style"][row] or "",
+            )
+
+    def _add_article(self, id: str, title: str, text: str, levels: list[float], place: str, style: str) -> None:
+        index = len(self.ids)
+        same_id = self.index_of_id.setdefault(id, index)
+        if same_id != index:
+            raise CorpusError(f"{place}: id: found {_shown(id)}, which {self.places[same_id]} has, expected unique ids")
+        same = self.index_of_article.setdefault(_article(title, text), index)
+        if same != index:
+            for sector, here, there in zip(self.sectors, levels, self.levels[same], strict=True):
+                if here != there and not math.isnan(here) and not math.isnan(there):
+                    raise CorpusError(
+                        f"{place}: {sector}: found level {here:.0f} for the very text of {self.places[same]}, "
+                        f"expected its level {there:.0f}"
+                    )
+        self.ids.append(id)
+        self.titles.append(title)
+        self.texts.append(text)
+        self.levels.append(levels)
+        self.places.append(place)
+        self.styles.append(style)
+
+
+_COLUMNS = {
+    "id": ID_COLUMNS,
+    "title": TITLE_COLUMNS,
+    "text": TEXT_COLUMNS,
+    "labels": LABEL_COLUMNS,
+    "style": STYLE_COLUMNS,
+}
+
+
+def _article(title: str, text: str) -> str:
+    return f"{title}\n{text}" if title.strip() else text
+
+
+def _shown(value: object) -> str:
+    """A value for an error message, on one line and not too long."""
+    if value is None:
+        return "nothing"
+    shown = json.dumps(value, ensure_ascii=False)
+    return shown if len(shown) <= 60 else f"{shown[:60]}..."
+
+
+def parse_levels(labels: str | None, sectors: Sequence[str], *, is_json: bool = False) -> list[float]:
+    """The level of each sector, nan where unknown, from one of the forms that `read_corpus` tells.
+
+    `is_json` says that the labels were JSON, not a string; a string that begins with "{" or "[" is JSON all
+    the same, as in a CSV cell. Raises ValueError with what was found and what was expected.
+    """
+    example = json_string(sectors[0])
+    expected = f'expected levels such as {{{example}: 2}}, a list such as [{example}] or names with "|" between'
+    if labels is None:
+        raise ValueError(f"found nothing, {expected}")
+    if not is_json and not labels.lstrip().startswith(("{", "[")):
+        return _listed([part for part in map(str.strip, re.split(r"[|,;]", labels)) if part], sectors)
+    try:
+        value: Any = json.loads(labels)
+    except ValueError:
+        raise ValueError(f"found {_shown(labels)}, which is broken JSON, {expected}") from None
+    if isinstance(value, list):
+        return _listed(value, sectors)
+    if not isinstance(value, dict):
+        raise ValueError(f"found {_shown(value)}, {expected}")
+    _refuse_unknown(value, sectors)
+    for sector, level in value.items():
+        if level is not None and (isinstance(level, bool) or not isinstance(level, int) or level not in LEVELS):
+            raise ValueError(f"{sector}: found level {_shown(level)}, expected 0, 1, 2 or null")
+    levels = [math.nan if value.get(sector) is None else float(value[sector]) for sector in sectors]
+    if all(map(math.isnan, levels)):
+        raise ValueError(f"found no level, expected one for at least one of {', '.join(sectors)}")
+    return levels
+
+
+def _listed(names: Sequence[object], sectors: Sequence[str]) -> list[float]:
+    _refuse_unknown(names, sectors)
+    return [float(LISTED_LEVEL) if sector in names else 0.0 for sector in sectors]
+
+
+def _refuse_unknown(names: Iterable[object], sectors: Sequence[str]) -> None:
+    for name in names:
+        if name not in sectors:
+            raise ValueError(f"found sector {_shown(name)}, expected {', '.join(sectors)}")
+
+
+# Repeats
+
+
+def deduplicate(corpus: Corpus) -> tuple[Corpus, list[tuple[int, int]]]:
+    """The corpus without exact and near duplicates, and pairs (index dropped, index of the article it
+    repeats).
+
+    Of articles that repeat one another the first stays; title and text are compared together. See `repeats`.
+    """
+    first = repeats(corpus.articles())
+    kept = np.flatnonzero(first == np.arange(len(corpus)))
+    dropped = np.flatnonzero(first != np.arange(len(corpus)))
+    return corpus.select(kept), list(zip(dropped.tolist(), first[dropped].tolist(), strict=True))
+
+
+def repeats(texts: Sequence[str]) -> NDArray[np.int64]:
+    """For each text the index of the earliest kept text that it repeats, else its own index; shape (texts,).
+
+    Two texts repeat each other when the Jaccard similarity of their sets of 5-word shingles (runs of five
+    lower-cased words; a shorter text is one shingle) is at least 0.8. A text is kept unless it repeats one
+    kept before it, so that no two kept texts repeat each other.
+
+    The answer is exact, not sampled, but for two of the shingles having the same 64-bit hash. Not every pair
+    is compared: with the shingles of each text in one order, the rarest first, two sets x and y of
+    similarity >= t share one of the first |x| - ceil(t|x|) + 1 of x (prefix filtering; Bayardo, Ma and
+    Srikant, "Scaling up all pairs similarity search", 2007), and one of the first |y| - ceil(2t/(1+t) |y|) +
+    1 of the smaller set y (Xiao et al., "Efficient similarity joins for near duplicate detection", 2008). So
+    the long prefix of each text is looked up in an index of short ones and the other way round, and what is
+    found is compared in full.
+    """
+    shingles = [_shingles(text) for text in texts]
+    sizes = np.fromiter(map(len, shingles), dtype=np.int64, count=len(shingles))
+    longs, shorts = _shared_prefixes(shingles, sizes)
+    long_index, short_index = _Postings(longs), _Postings(shorts)
+    first = np.arange(len(shingles), dtype=np.int64)
+    for index, (long, short) in enumerate(zip(longs, shorts, strict=True)):
+        found = np.unique(np.concatenate([short_index.find(long), long_index.find(short)]))
+        smaller, larger = np.minimum(sizes[found], sizes[index]), np.maximum(sizes[found], sizes[index])
+        for other in found[smaller * _DENOMINATOR >= larger * _NUMERATOR].tolist():
+            if _similar(shingles[index], shingles[other]):
+                first[index] = other
+                break
+        else:
+            long_index.add(index, long)
+            short_index.add(index, short)
+    return first
+
+
+def _shingles(text: str) -> NDArray[np.uint64]:
+    """The distinct shingles of a text as ascending 64-bit hashes, the same within one process."""
+    text = text.lower()
+    if not text.isascii():
+        text = _OTHER_NON_WORD.sub(" ", text)
+    words = text.encode("utf-8").translate(_NON_WORD_TO_SPACE).split()  # as re.findall(r"\w+"), only faster
+    hashes = np.fromiter(map(hash, words), dtype=np.int64, count=len(words)).view(np.uint64)
+    length = min(SHINGLE_WORDS, len(words))
+    shingles = np.zeros(len(words) - length + 1, dtype=np.uint64)
+    for start in range(length):
+        shingles *= _HASH_BASE
+        shingles += hashes[start : start + len(shingles)]
+    shingles.sort()
+    distinct = np.ones(len(shingles), dtype=np.bool_)
+    np.not_equal(shingles[1:], shingles[:-1], out=distinct[1:])
+    return shingles[distinct]
+
+
+def _shared_prefixes(
+    shingles: Sequence[NDArray[np.uint64]], sizes: NDArray[np.int64]
+) -> tuple[list[NDArray[np.int64]], list[NDArray[np.int64]]]:
+    """The long and the short prefix of each set, its rarest shingles.
+
+    Shingles come as numbers from 0 without gaps; those that stand in no other prefix, which cannot match, are
+    left out.
+    """
+    # Any order common to all sets is right; counting in buckets brings the rare ones to the front well
+    # enough.
+    bits = max(16, min(25, int(sizes.sum()).bit_length()))
+    shift = np.uint64(64 - bits)
+    counts = np.zeros(1 << bits, dtype=np.int32)
+    for hashes in shingles:
+        counts[hashes >> shift] += 1
+    ranks = np.minimum(counts, np.iinfo(np.uint16).max).astype(np.uint16)  # narrow numbers sort faster
+    # In whole numbers: |x| - ceil(t|x|) + 1, and with 2t / (1 + t) for t.
+    long_sizes = sizes + -sizes * _NUMERATOR // _DENOMINATOR + 1
+    short_sizes = sizes + -sizes * 2 * _NUMERATOR // (_NUMERATOR + _DENOMINATOR) + 1
+    ordered = [
+        hashes[np.argsort(ranks[hashes >> shift], kind="stable")[:size]]
+        for hashes, size in zip(shingles, long_sizes.tolist(), strict=True)
+    ]
+    del counts, ranks
+    everything = np.concatenate([np.zeros(0, dtype=np.uint64), *ordered])
+    _, numbers, holders = np.unique(everything, return_inverse=True, return_counts=True)
+    shared = (holders > 1)[numbers]
+    numbers = (np.cumsum(holders > 1) - 1)[numbers]
+    stops = np.cumsum(long_sizes)
+
+    def cut(ends: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        spans = zip((stops - long_sizes).tolist(), ends.tolist(), strict=True)
+        return [numbers[start:end][shared[start:end]] for start, end in spans]
+
+    return cut(stops), cut(stops - long_sizes + short_sizes)
+
+
+class _Postings:
+    """Texts by shingle: one array, with room for all texts that could be added, laid out beforehand."""
+
+    def __init__(self, prefixes: Sequence[NDArray[np.int64]]) -> None:
+        room = np.bincount(np.concatenate([np.zeros(0, dtype=np.int64), *prefixes]))
+        self._starts = np.cumsum(room) - room
+        self._ends = self._starts.copy()
+        self._texts = np.zeros(int(room.sum()), dtype=np.int32)
+
+    def add(self, text: int, shingles: NDArray[np.int64]) -> None:
+        ends = self._ends[shingles]
+        self._texts[ends] = text
+        self._ends[shingles] = ends + 1
+
+    def find(self, shingles: NDArray[np.int64]) -> NDArray[np.int32]:
+        """The texts added with any of these shingles, a text once for each."""
+        shingles = shingles[shingles < len(self._starts)]
+        if not len(shingles):
+            return self._texts[:0]
+        starts = self._starts[shingles]
+        lengths = self._ends[shingles] - starts
+        stops = np.cumsum(lengths)
+        found: NDArray[np.int32] = self._texts[np.arange(stops[-1]) + np.repeat(starts - stops + lengths, lengths)]
+        return found
+
+
+def _similar(first: NDArray[np.uint64], second: NDArray[np.uint64]) -> bool:
+    """Whether the Jaccard similarity of two ascending sets is at least `NEAR_DUPLICATE`, in whole numbers."""
+    places = np.searchsorted(first, second)
+    common = int((first[np.minimum(places, len(first) - 1)] == second).sum())
+    union = len(first) + len(second) - common
+    return common * _DENOMINATOR >= union * _NUMERATOR
+
+
+# Splits
+
+
+def folds(
+    levels: NDArray[np.float64], groups: NDArray[np.int64], n_splits: int = 5, seed: int = 0
+) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Splits for cross-validation: pairs of ascending indices (train, test), every article in one test set.
+
+    levels   shape (articles, sectors), nan for unknown, as in `Corpus`
+    groups   shape (articles,): articles with the same number, such as `repeats` gives, stay on one side
+
+    The combinations of sectors at level 1 or 2 are spread evenly over the splits; see `combinations`. The
+    same arguments give the same splits. Raises ValueError when there are fewer groups than splits.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold  # training only: slow to import
+
+    distinct = len(np.unique(groups))
+    if distinct < n_splits:
+        raise ValueError(f"found {distinct} different articles, expected at least {n_splits} for {n_splits} splits")
+    classes = combinations(levels, n_splits)
+    if distinct == len(groups):  # groups of one make no difference, and without groups it is much faster
+        splits = StratifiedKFold(n_splits, shuffle=True, random_state=seed).split(classes, classes)
+    else:
+        splits = StratifiedGroupKFold(n_splits, shuffle=True, random_state=seed).split(classes, classes, groups)
+    return list(splits)
+
+
+def combinations(levels: NDArray[np.float64], at_least: int) -> NDArray[np.int64]:
+    """The combination of sectors at level 1 or 2 of each article, as a number; shape (articles,).
+
+    A combination that fewer than `at_least` articles have counts as the most similar one that more have: the
+    one that differs in the fewest sectors, of these the most frequent. An unknown level counts as 0.
+    """
+    numbers = (levels >= 1) @ (1 << np.arange(levels.shape[1], dtype=np.int64))
+    counts: Counter[int] = Counter(numbers.tolist())
+    frequent = sorted(number for number, count in counts.items() if count >= at_least)
+    if not frequent:
+        return np.zeros(len(numbers), dtype=np.int64)
+
+    def nearest(number: int) -> int:
+        return min(frequent, key=lambda other: ((number ^ other).bit_count(), -counts[other], other))
+
+    merged = {number: number if counts[number] >= at_least else nearest(number) for number in counts}
+    return np.fromiter((merged[number] for number in numbers.tolist()), dtype=np.int64, count=len(numbers))

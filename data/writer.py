@@ -1,0 +1,280 @@
+"""Labelled rows -> JSONL, CSV or Parquet, written beside their place and moved there when complete.
+
+The counterpart of `data.reader`: ids and kept columns come out as they came in, labels in the form each format is good
+at: JSON lists and objects; in CSV `ev|automotive` and one column a sector; in Parquet a list column and one a sector.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Protocol, Self
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from data.reader import Batch, Reject, json_string
+from features.strings import string_array
+
+STANDARD_OUTPUT = "-"
+PROBABILITY = "probability_"  # opens the names of the probability columns in CSV and Parquet
+DIGITS = 6  # significant digits of a probability in text formats
+
+
+class WriteError(ValueError):
+    """An output that cannot be written; the message is one line and names the file."""
+
+
+class Labels(Protocol):
+    """What the writers need of the labels of n rows; `models.scoring.Labels` has it."""
+
+    @property
+    def predicted(self) -> npt.NDArray[np.bool_]: ...
+    @property
+    def primary(self) -> npt.NDArray[np.int64]: ...
+    @property
+    def probabilities(self) -> npt.NDArray[np.float64]: ...
+    @property
+    def coverage(self) -> npt.NDArray[np.float64]: ...
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledBatch:
+    """A batch with its labels.
+
+    rows: the batch as read. picked: (n,), which of its rows were labelled. ids: (n,), each row's id as JSON text (of a
+    JSONL input as it stood there). labels: those of the n rows. texts and titles: string arrays (n,), what was labelled.
+    kept: input columns to pass through, with their output names.
+    """
+
+    rows: Batch
+    picked: npt.NDArray[np.int64]
+    ids: list[str]
+    labels: Labels
+    texts: pa.StringArray
+    titles: pa.StringArray | None
+    kept: dict[str, str]
+
+    def headline(self, place: int) -> str:
+        """The title of a labelled row, or how its text begins."""
+        title = None if self.titles is None else self.titles[place].as_py()
+        return " ".join((title or self.texts[place].as_py() or "")[:300].split())
+
+
+class Writer(ABC):
+    """Writes labelled batches to `path`; nothing stands there until `close`.
+
+    Use as a context manager: leaving it after an error removes what was begun. `overwrite` allows a file that stands
+    there to be replaced. Raises WriteError.
+    """
+
+    def __init__(self, path: Path, sectors: Sequence[str], overwrite: bool = False):
+        self.path = path
+        self.sectors = tuple(sectors)
+        self.partial = path.with_name(path.name + ".partial")
+        if path.exists() and not overwrite:
+            raise WriteError(f"{path}: exists already; give another name or --overwrite")
+        try:
+            self._open()
+        except OSError as error:
+            raise WriteError(f"{path}: cannot be written: {(error.strerror or str(error)).lower()}") from None
+
+    @abstractmethod
+    def _open(self) -> None: ...
+
+    @abstractmethod
+    def write(self, batch: LabelledBatch) -> None:
+        """Append the rows of a batch."""
+
+    @abstractmethod
+    def _finish(self) -> None: ...
+
+    def close(self) -> None:
+        """Complete the file and move it to its place."""
+        self._finish()
+        os.replace(self.partial, self.path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self.close()
+        except OSError as failure:
+            kind = type(failure)
+            raise WriteError(f"{self.path}: cannot be written: {(failure.strerror or str(failure)).lower()}") from None
+        finally:
+            if kind is not None:
+                self.partial.unlink(missing_ok=True)
+
+
+class JsonLinesWriter(Writer):
+    """One JSON object a line. `-` writes to standard output as it goes."""
+
+    _stream: IO[str]
+
+    def _open(self) -> None:
+        if str(self.path) == STANDARD_OUTPUT:
+            self._stream = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8", newline="\n", write_through=True)
+        else:
+            self._stream = open(self.partial, "w", encoding="utf-8", newline="\n")  # noqa: SIM115
+
+    def write(self, batch: LabelledBatch) -> None:
+        kept = [(json_string(name), batch.rows.json_texts(column)) for column, name in batch.kept.items()]
+        names = [json_string(sector) for sector in self.sectors]
+        lines = []
+        for place, row in enumerate(batch.picked.tolist()):
+            sectors = ", ".join(
+                name for name, said in zip(names, batch.labels.predicted[place].tolist(), strict=True) if said
+            )
+            primary = names[batch.labels.primary[place]] if batch.labels.primary[place] >= 0 else "null"
+            probabilities = ", ".join(
+                f"{name}: {p:.{DIGITS}g}"
+                for name, p in zip(names, batch.labels.probabilities[place].tolist(), strict=True)
+            )
+            line = (
+                f'{{"id": {batch.ids[place]}, "sectors": [{sectors}], "primary": {primary}, '
+                f'"probabilities": {{{probabilities}}}, "coverage": {batch.labels.coverage[place]:.{DIGITS}g}'
+            )
+            for name, texts in kept:
+                if texts[row] is not None:
+                    line += f", {name}: {texts[row]}"
+            lines.append(line + "}\n")
+        self._stream.write("".join(lines))
+
+    def _finish(self) -> None:
+        if str(self.path) == STANDARD_OUTPUT:
+            self._stream.flush()
+            self._stream.detach()
+        else:
+            self._stream.close()
+
+    def close(self) -> None:
+        if str(self.path) == STANDARD_OUTPUT:
+            self._finish()
+        else:
+            super().close()
+
+
+class CsvWriter(Writer):
+    """Comma-separated with a header; sectors joined by `|`, one probability column a sector."""
+
+    _stream: IO[str]
+
+    def _open(self) -> None:
+        self._stream = open(self.partial, "w", encoding="utf-8", newline="")  # noqa: SIM115
+        self._writer = csv.writer(self._stream, lineterminator="\n")
+        self._header: list[str] | None = None
+
+    def write(self, batch: LabelledBatch) -> None:
+        if self._header is None:
+            self._header = [*_label_columns(self.sectors), *batch.kept.values()]
+            self._writer.writerow(self._header)
+        kept = [batch.rows.column(column).to_pylist() for column in batch.kept]
+        for place, row in enumerate(batch.picked.tolist()):
+            said = [
+                sector for sector, yes in zip(self.sectors, batch.labels.predicted[place].tolist(), strict=True) if yes
+            ]
+            self._writer.writerow(
+                [
+                    plain(batch.ids[place]),
+                    "|".join(said),
+                    self.sectors[batch.labels.primary[place]] if batch.labels.primary[place] >= 0 else "",
+                    *(f"{p:.{DIGITS}g}" for p in batch.labels.probabilities[place].tolist()),
+                    f"{batch.labels.coverage[place]:.{DIGITS}g}",
+                    *("" if texts[row] is None else texts[row] for texts in kept),
+                ]
+            )
+
+    def _finish(self) -> None:
+        if self._header is None:
+            self._writer.writerow(_label_columns(self.sectors))
+        self._stream.close()
+
+
+class ParquetWriter(Writer):
+    """A list column of sectors, one probability column a sector, kept columns as text."""
+
+    def _open(self) -> None:
+        self.partial.open("wb").close()
+        self._parquet: pq.ParquetWriter | None = None
+
+    def _schema(self, kept: Sequence[str]) -> pa.Schema:
+        types = {"id": pa.string(), "sectors": pa.list_(pa.string()), "primary": pa.string()}
+        types |= {name: pa.float64() for name in _label_columns(self.sectors)[3:]}
+        return pa.schema([*types.items(), *((name, pa.string()) for name in kept)])
+
+    def write(self, batch: LabelledBatch) -> None:
+        schema = self._schema(list(batch.kept.values()))
+        if self._parquet is None:
+            self._parquet = pq.ParquetWriter(self.partial, schema, compression="zstd")
+        names = string_array(self.sectors)
+        place = pa.array(np.nonzero(batch.labels.predicted)[1])
+        offsets = np.concatenate(([0], np.cumsum(batch.labels.predicted.sum(axis=1)))).astype(np.int32)
+        primary = pa.array(batch.labels.primary, mask=batch.labels.primary < 0)
+        picked = pa.array(batch.picked)
+        columns = [
+            string_array([plain(text) for text in batch.ids]),
+            pa.ListArray.from_arrays(pa.array(offsets), names.take(place)),
+            names.take(primary),
+            *(pa.array(np.ascontiguousarray(column)) for column in batch.labels.probabilities.T),
+            pa.array(batch.labels.coverage),
+            *(batch.rows.column(column).take(picked) for column in batch.kept),
+        ]
+        self._parquet.write_table(pa.Table.from_arrays(columns, schema=schema))
+
+    def _finish(self) -> None:
+        if self._parquet is None:
+            self._parquet = pq.ParquetWriter(self.partial, self._schema([]), compression="zstd")
+        self._parquet.close()
+
+
+WRITERS: dict[str, type[Writer]] = {
+    ".jsonl": JsonLinesWriter,
+    ".ndjson": JsonLinesWriter,
+    ".csv": CsvWriter,
+    ".parquet": ParquetWriter,
+}
+
+
+def open_writer(path: str, sectors: Sequence[str], overwrite: bool = False) -> Writer:
+    """The writer for a path by its extension; `-` is JSONL on standard output. Raises WriteError."""
+    kind = JsonLinesWriter if path == STANDARD_OUTPUT else WRITERS.get(Path(path).suffix.lower())
+    if kind is None:
+        raise WriteError(f"{path}: unknown extension {Path(path).suffix!r}, expected one of {', '.join(WRITERS)}")
+    return kind(Path(path), sectors, overwrite or path == STANDARD_OUTPUT)
+
+
+def reject_line(reject: Reject) -> str:
+    """A rejected row as one line of JSON: path, line, reason, raw."""
+    return json.dumps(
+        {"path": reject.path, "line": reject.line, "reason": reject.reason, "raw": reject.raw},
+        ensure_ascii=False,
+    )
+
+
+def plain(json_text: str) -> str:
+    """A JSON value as it stands in CSV and Parquet: a string's characters, any other value's JSON text."""
+    return str(json.loads(json_text)) if json_text.startswith('"') else json_text
+
+
+def label_columns(sectors: Sequence[str]) -> list[str]:
+    """The names that outputs give to their own columns, in all formats."""
+    return [*_label_columns(sectors), "probabilities"]
+
+
+def _label_columns(sectors: Sequence[str]) -> list[str]:
+    return ["id", "sectors", "primary", *(PROBABILITY + sector for sector in sectors), "coverage"]

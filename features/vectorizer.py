@@ -1,0 +1,160 @@
+"""The features as a scikit-learn transformer: learns the vocabulary. Only training needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import Final, Self
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from scipy.sparse import csr_array, vstack
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from features.clean import clean
+from features.stems import Stems
+from features.strings import string_array
+from features.tokens import fold, split
+from features.vocabulary import UNKNOWN, Stemmed, Vocabulary, boundaries, expand, stems_of
+
+Integers = npt.NDArray[np.int64]
+
+BATCH: Final = 1024  # articles that go through the data flow together
+
+
+class StemVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Raw articles to counts of stems and of pairs of neighbouring stems.
+
+    An article is one string; its first line is its title if it is short (see `features.tokens.split`).
+
+    Parameters
+    ----------
+    min_df: a stem is kept if at least so many articles hold it.
+    max_df: and if at most this share of the articles holds it.
+    bigram_min_df: a pair of neighbouring kept stems is kept if at least so many articles hold it; None for no pairs.
+    title_weight: how often the words of a title are counted.
+    workers: processes that stem words never seen before, where there are thousands of them.
+
+    Attributes
+    ----------
+    vocabulary_: `features.vocabulary.Vocabulary`.
+    document_frequency_: (n_terms,), how many articles of the training corpus hold each term.
+    words_: the words of the training corpus whose stem is a term, each with its stems; ships with the model.
+    n_documents_: how many articles it was fitted on.
+    """
+
+    def __init__(
+        self,
+        min_df: int = 3,
+        max_df: float = 1.0,
+        bigram_min_df: int | None = 3,
+        title_weight: int = 3,
+        workers: int = 1,
+    ):
+        self.min_df = min_df
+        self.max_df = max_df
+        self.bigram_min_df = bigram_min_df
+        self.title_weight = title_weight
+        self.workers = workers
+
+    def fit(self, X: Sequence[str], y: object = None) -> Self:
+        """Learn the vocabulary. Raises TypeError for a bare string, ValueError if no term is frequent enough."""
+        texts = _checked(X)
+        stem_numbers: dict[str, int] = {}
+        word_numbers: dict[str, tuple[int, ...]] = {}
+        stems = Stems()
+        batches: list[Stemmed] = []
+        for batch in _batches(texts):
+            tokens = split(clean(batch))
+            new = [word for word in tokens.distinct if word not in word_numbers]
+            for word, its_stems in zip(new, stems_of(stems, new, self.workers), strict=True):
+                word_numbers[word] = tuple(stem_numbers.setdefault(stem, len(stem_numbers)) for stem in its_stems)
+            batches.append(expand(tokens, [word_numbers[word] for word in tokens.distinct]))
+
+        frequency = np.zeros(len(stem_numbers), np.int64)
+        for stemmed in batches:
+            frequency += _document_frequency(stemmed, stemmed.stems, len(stem_numbers))
+        names = np.array(list(stem_numbers), dtype=object)
+        kept = np.flatnonzero((frequency >= self.min_df) & (frequency <= self.max_df * len(texts)))
+        kept = kept[np.argsort(names[kept].astype(str), kind="stable")]
+        if not kept.size:
+            raise ValueError(f"no stem stands in {self.min_df} of {len(texts)} articles, expected min_df to leave some")
+        terms = list(names[kept])
+        frequencies = [frequency[kept]]
+        if self.bigram_min_df is not None:
+            first, second, bigram_frequency = _bigrams(batches, kept, len(stem_numbers), self.bigram_min_df)
+            terms += [f"{terms[a]} {terms[b]}" for a, b in zip(first, second, strict=True)]
+            frequencies.append(bigram_frequency)
+
+        is_term = set(terms)
+        parts = sorted(set(chain.from_iterable(map(fold, word_numbers))))
+        stem_of = zip(parts, stems.stems(parts), strict=True)
+        self.words_ = {word: its_stems for word, its_stems in stem_of if is_term.intersection(its_stems)}
+        self.document_frequency_ = np.concatenate(frequencies)
+        self.vocabulary_ = Vocabulary(terms, self.title_weight, known=self.words_)
+        self.n_documents_ = len(texts)
+        return self
+
+    def transform(self, X: Sequence[str]) -> csr_array:
+        """Counts, a sparse array (n_articles, n_terms) of float64. Raises TypeError for a bare string."""
+        check_is_fitted(self)
+        shape = (0, len(self.vocabulary_))
+        parts = [csr_array(shape, dtype=np.float64)]
+        for batch in _batches(_checked(X)):
+            counts = self.vocabulary_.count(batch, workers=self.workers)
+            # scikit-learn's liblinear takes 32-bit indices only.
+            columns, offsets = counts.columns.astype(np.int32), counts.offsets.astype(np.int32)
+            parts.append(csr_array((counts.counts.astype(np.float64), columns, offsets), shape=(len(batch), shape[1])))
+        return csr_array(vstack(parts, format="csr"))
+
+    def get_feature_names_out(self, input_features: object = None) -> npt.NDArray[np.object_]:
+        """The terms, (n_terms,): stems, then bigrams."""
+        check_is_fitted(self)
+        return np.array(self.vocabulary_.terms, dtype=object)
+
+
+def _checked(texts: Sequence[str]) -> list[str]:
+    if isinstance(texts, str | bytes):
+        raise TypeError("got one string, expected a list of articles: [text]")
+    texts = list(texts)
+    for place, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise TypeError(f"article {place} is a {type(text).__name__}, expected a str")
+    return texts
+
+
+def _batches(texts: list[str]) -> Iterator[pa.StringArray]:
+    for start in range(0, len(texts), BATCH):
+        yield string_array(texts[start : start + BATCH])
+
+
+def _document_frequency(stemmed: Stemmed, numbers: Integers, n_numbers: int) -> Integers:
+    """In how many documents each number stands: (n_numbers,)."""
+    document = np.repeat(np.arange(stemmed.titles.size), np.diff(stemmed.offsets))
+    distinct = np.unique(document * n_numbers + numbers)
+    return np.bincount(distinct % n_numbers, minlength=n_numbers)
+
+
+def _bigrams(batches: list[Stemmed], kept: Integers, n_stems: int, min_df: int) -> tuple[Integers, Integers, Integers]:
+    """The frequent pairs of neighbouring kept stems: first and second column, document frequency, each (n_pairs,)."""
+    column = np.full(n_stems, UNKNOWN, np.int64)
+    column[kept] = np.arange(kept.size)
+    found, times = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    for stemmed in batches:
+        columns = column[stemmed.stems]
+        document = np.repeat(np.arange(stemmed.titles.size), np.diff(stemmed.offsets))[:-1]
+        neighbours = (columns[:-1] >= 0) & (columns[1:] >= 0)
+        neighbours[boundaries(stemmed)] = False
+        pair = columns[:-1] * kept.size + columns[1:]
+        order = np.lexsort((pair[neighbours], document[neighbours]))
+        pair, document = pair[neighbours][order], document[neighbours][order]
+        once = np.concatenate(([True], (pair[1:] != pair[:-1]) | (document[1:] != document[:-1])))[: pair.size]
+        pairs, counts = np.unique(pair[once], return_counts=True)
+        found.append(pairs)
+        times.append(counts)
+    pairs, place = np.unique(np.concatenate(found), return_inverse=True)
+    frequency = np.bincount(place, weights=np.concatenate(times), minlength=pairs.size).astype(np.int64)
+    frequent = frequency >= min_df
+    return pairs[frequent] // kept.size, pairs[frequent] % kept.size, frequency[frequent]

@@ -1,0 +1,73 @@
+"""A trained model applied: counts to decision scores to probabilities, with numpy alone.
+
+The same numbers as the scikit-learn pipeline the model was trained with: sublinear term frequency times inverse
+document frequency, each article scaled to length one, times the weights. Sums run over an article's terms in the
+order of their columns, so an article's score does not depend on the articles around it, to the last bit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from features.vocabulary import Counts
+from models.calibration import sigmoid
+from models.store import Model
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """The predictions of n articles as arrays.
+
+    predicted: (n, n_sectors). primary: (n,), the place of the primary sector, -1 for none. probabilities:
+    (n, n_sectors). coverage: (n,).
+    """
+
+    predicted: npt.NDArray[np.bool_]
+    primary: npt.NDArray[np.int64]
+    probabilities: npt.NDArray[np.float64]
+    coverage: npt.NDArray[np.float64]
+
+
+class Scorer:
+    """The numeric core of a prediction.
+
+    Parameters: model, whose tables are turned round once, so that each sector's weights lie together.
+    """
+
+    def __init__(self, model: Model):
+        self.model = model
+        self._weights = np.ascontiguousarray((model.weights * model.idf[:, None]).T)
+        self._slopes = np.array([calibration.slope for calibration in model.calibrations])
+        self._offsets = np.array([calibration.offset for calibration in model.calibrations])
+
+    def decision_scores(self, counts: Counts) -> Floats:
+        """Log-odds before calibration: (n_documents, n_sectors)."""
+        n_documents = counts.coverage.size
+        document = np.repeat(np.arange(n_documents), np.diff(counts.offsets))
+        frequency = 1.0 + np.log(counts.counts) if self.model.sublinear else counts.counts.astype(np.float64)
+        weight = frequency * self.model.idf[counts.columns]
+        length = np.sqrt(np.bincount(document, weight * weight, minlength=n_documents))
+        length[length == 0] = 1.0  # an article without a known term scores the intercept
+        scores = [
+            np.bincount(document, frequency * weights[counts.columns], minlength=n_documents) / length
+            for weights in self._weights
+        ]
+        return np.stack(scores, axis=1) + self.model.intercepts
+
+    def probabilities(self, counts: Counts) -> Floats:
+        """Calibrated probabilities, (n_documents, n_sectors); 0 for a document without a word."""
+        probabilities = sigmoid(self._slopes * self.decision_scores(counts) + self._offsets)
+        probabilities[counts.n_stems == 0] = 0.0
+        return probabilities
+
+    def labels(self, counts: Counts, thresholds: Floats) -> Labels:
+        """What is predicted where a probability reaches its sector's threshold (n_sectors,); nothing without a word."""
+        probabilities = self.probabilities(counts)
+        predicted = (probabilities >= thresholds) & (counts.n_stems > 0)[:, None]
+        best = np.where(predicted, probabilities, -1.0).argmax(axis=1)
+        return Labels(predicted, np.where(predicted.any(axis=1), best, -1), probabilities, counts.coverage)

@@ -1,0 +1,194 @@
+"""A trained model as a folder of plain tables: write, read, verify.
+
+A linear model is a table, so it is kept as one. Nothing in the folder can execute, and any data frame opens it:
+
+    terms.parquet   one row a term: term, document_frequency, idf, and a weight a sector (weight_<sector>)
+    words.parquet   word -> its stems, separated by spaces: the stemmer's memo of the training corpus
+    model.json      sectors with intercept, calibration and threshold; preprocessing; what it was trained on and how well
+                    that went; format version; the digest of each table
+    README.md       the model card
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from features.strings import string_array
+from models.calibration import Calibration
+
+FORMAT: Final = 1
+TERMS, WORDS, MODEL, CARD = "terms.parquet", "words.parquet", "model.json", "README.md"
+
+
+class StoreError(ValueError):
+    """A model folder that cannot be read or written; the message is one line and names the file."""
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """Everything a prediction needs.
+
+    sectors: their ids, in the order of all arrays. prevalences: the share of each that the thresholds are made for.
+    terms: (n_terms,), stems first, then bigrams. document_frequency, idf: (n_terms,).
+    weights: (n_terms, n_sectors). intercepts: (n_sectors,). calibrations: one a sector.
+    words: word -> stems, the memo to start with. title_weight, sublinear: see `models.classifier.Configuration`.
+    training: what it was trained on, with what, and the figures reached: anything that JSON holds.
+    """
+
+    sectors: tuple[str, ...]
+    prevalences: tuple[float, ...]
+    terms: list[str]
+    document_frequency: npt.NDArray[np.int64]
+    idf: npt.NDArray[np.float64]
+    weights: npt.NDArray[np.float64]
+    intercepts: npt.NDArray[np.float64]
+    calibrations: tuple[Calibration, ...]
+    words: Mapping[str, tuple[str, ...]]
+    title_weight: int
+    sublinear: bool
+    training: Mapping[str, Any]
+
+
+def write_model(model: Model, folder: Path, card: str) -> None:
+    """Write a model folder, all of it or nothing; a model that stands there is replaced.
+
+    Parameters: card, the text of the model card.
+    Raises StoreError if something that is no model stands there, or the folder cannot be written.
+    """
+    if folder.exists() and not (folder / MODEL).is_file() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise StoreError(f"{folder}: exists and holds no {MODEL}, expected a model to replace or a free name")
+    partial: Path | None = None
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", suffix=".partial", dir=folder.parent))
+        partial.chmod(0o755)
+        pq.write_table(_terms_table(model), partial / TERMS, compression="zstd")
+        words = [
+            string_array(list(model.words)),
+            string_array([" ".join(stems) for stems in model.words.values()]),
+        ]
+        pq.write_table(pa.Table.from_arrays(words, ["word", "stems"]), partial / WORDS, compression="zstd")
+        description = _description(model) | {"files": {name: _digest(partial / name) for name in (TERMS, WORDS)}}
+        (partial / MODEL).write_text(json.dumps(description, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        (partial / CARD).write_text(card, encoding="utf-8")
+        if folder.exists():
+            replaced = partial.with_suffix(".replaced")
+            folder.rename(replaced)
+            partial.rename(folder)
+            shutil.rmtree(replaced)
+        else:
+            partial.rename(folder)
+    except OSError as error:
+        raise StoreError(f"{error.filename or folder}: cannot write the model: {error.strerror or error}") from None
+    finally:
+        if partial is not None:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+def read_model(folder: Path) -> Model:
+    """Read a model folder and verify it.
+
+    Raises StoreError for a missing file, a format this version does not know, a table that is not the one model.json
+    was written with, and contents that cannot be a model.
+    """
+    source = folder / MODEL
+    try:
+        description = json.loads(source.read_text(encoding="utf-8"))
+        terms, words = (_read_table(folder / name, description["files"][name]) for name in (TERMS, WORDS))
+        if description["format"] != FORMAT:
+            raise StoreError(f"{source}: found format {description['format']!r}, expected {FORMAT}: retrain it")
+        sectors = description["sectors"]
+        names = [sector["id"] for sector in sectors]
+        preprocessing = description["preprocessing"]
+        model = Model(
+            sectors=tuple(names),
+            prevalences=tuple(float(sector["prevalence"]) for sector in sectors),
+            terms=terms["term"].to_pylist(),
+            document_frequency=terms["document_frequency"].to_numpy(),
+            idf=terms["idf"].to_numpy(),
+            weights=np.stack([terms[f"weight_{name}"].to_numpy() for name in names], axis=1).astype(np.float64),
+            intercepts=np.array([float(sector["intercept"]) for sector in sectors]),
+            calibrations=tuple(Calibration(**sector["calibration"]) for sector in sectors),
+            words=dict(zip(words["word"].to_pylist(), map(_split, words["stems"].to_pylist()), strict=True)),
+            title_weight=int(preprocessing["title_weight"]),
+            sublinear=bool(preprocessing["sublinear"]),
+            training=description["training"],
+        )
+    except FileNotFoundError as error:
+        raise StoreError(f"{error.filename}: no such file, expected a model folder with {MODEL}") from None
+    except OSError as error:
+        raise StoreError(f"{error.filename or folder}: cannot read the model: {error.strerror or error}") from None
+    except (KeyError, TypeError, IndexError) as error:
+        raise StoreError(f"{source}: {type(error).__name__} {error}: expected a model as train.py writes it") from None
+    except UnicodeDecodeError as error:
+        raise StoreError(f"{source}: not UTF-8 text ({error.reason}), expected JSON") from None
+    except json.JSONDecodeError as error:
+        raise StoreError(f"{source}:{error.lineno}: {error.msg}, expected JSON") from None
+    if not (np.isfinite(model.weights).all() and np.isfinite(model.idf).all() and np.isfinite(model.intercepts).all()):
+        raise StoreError(f"{folder / TERMS}: found a weight that is no number, expected finite ones")
+    return model
+
+
+def _split(stems: str) -> tuple[str, ...]:
+    return tuple(stems.split(" "))
+
+
+def _terms_table(model: Model) -> pa.Table:
+    columns = {
+        "term": string_array(model.terms),
+        "document_frequency": pa.array(model.document_frequency),
+        "idf": pa.array(model.idf),
+    }
+    for sector, weights in zip(model.sectors, model.weights.T, strict=True):
+        columns[f"weight_{sector}"] = pa.array(weights.astype(np.float32))
+    return pa.Table.from_arrays(list(columns.values()), list(columns))
+
+
+def _description(model: Model) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "sectors": [
+            {
+                "id": sector,
+                "prevalence": prevalence,
+                "intercept": float(intercept),
+                "calibration": asdict(calibration),
+            }
+            for sector, prevalence, intercept, calibration in zip(
+                model.sectors, model.prevalences, model.intercepts, model.calibrations, strict=True
+            )
+        ],
+        "preprocessing": {"title_weight": model.title_weight, "sublinear": model.sublinear},
+        "training": model.training,
+    }
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _read_table(path: Path, digest: str) -> pa.Table:
+    """A table whose bytes are those that model.json was written with."""
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise StoreError(
+            f"{path}: its bytes are not those that {MODEL} was written with: copy the model again, or retrain"
+        )
+    return pq.ParquetFile(pa.BufferReader(content)).read()
+
+
+def digest(folder: Path) -> str:
+    """What identifies a model: the SHA-256 of its model.json, which holds those of its tables."""
+    return _digest(folder / MODEL)

@@ -1,0 +1,525 @@
+"""Label Indonesian news articles with the industries they are about: batch script and imported predictor.
+
+    python predict.py --text "Wuling resmikan SPKLU di rest area tol Cipali"
+    python predict.py articles.jsonl -o labels.jsonl    # also .csv, .parquet, .txt, a folder, - for standard input
+    python predict.py articles.csv -o labels.csv --text-column isi --title-column judul --keep-columns
+    python predict.py articles.jsonl                    # prints a table
+
+    from predict import Predictor
+
+    predictor = Predictor.load()                        # the model shipped with the package; or Predictor.load(folder)
+    predictor.predict(["judul\\nisi ...", "..."])        # list[Prediction], order kept
+    predictor.predict_one("judul\\nisi ...")             # Prediction(sectors, primary, probabilities, coverage)
+
+Only numpy, pyarrow and PySastrawi are imported: no scikit-learn, no MLflow.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Final, Never, Self
+
+import numpy as np
+import pyarrow as pa
+
+
+def refuse_shadows(*packages: str) -> None:
+    """Check that each named package of ours is the one Python would import.
+
+    Names as plain as `models` are easily taken by a file of the caller's, which would then be imported, and
+    run, in our package's place. Looking for a module, as here, does not run it.
+
+    Raises ImportError: one line that names the file in the way and the repair.
+    """
+    home = Path(__file__).resolve().parent
+    for package in packages:
+        spec = importlib.util.find_spec(package)
+        if spec is None:
+            continue  # not hidden but absent: the import itself says so
+        found = Path(spec.origin or next(iter(spec.submodule_search_locations or [package]))).resolve()
+        if home / package in (found, found.parent):
+            continue
+        theirs = found.parent if found.name == "__init__.py" else found
+        if not sys.flags.safe_path and theirs.parent in (Path(entry).resolve() for entry in sys.path[:1]):
+            repair = "rename it, or start Python with -P, which leaves its folder out"
+        else:
+            repair = f"rename or remove it, or take {theirs.parent} off sys.path (PYTHONPATH)"
+        raise ImportError(f"{theirs} hides Sektor's package {package!r} in {home}: {repair}")
+
+
+refuse_shadows("features", "models")
+
+from features.strings import string_array
+from features.vocabulary import Vocabulary
+from models.scoring import Labels, Scorer
+from models.store import Model, read_model
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+    from data.reader import Batch, Reject
+    from data.writer import LabelledBatch, Writer
+
+SHIPPED_MODEL: Final = Path(__file__).resolve().parent / "models" / "sektor"
+BATCH_ARTICLES: Final = 1024  # articles that go through the data flow together
+BATCH_BYTES: Final = 16 << 20  # and characters, whichever is reached first
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What an article is about.
+
+    sectors: the predicted sectors, in the model's order; empty for none.
+    primary: of these the one with the largest probability, else None.
+    probabilities: one for every sector the model knows.
+    coverage: the share of the article's words that the model's vocabulary knows, 0 to 1. Low coverage means
+        another language, or something that is not an article.
+    """
+
+    sectors: tuple[str, ...]
+    primary: str | None
+    probabilities: dict[str, float]
+    coverage: float
+
+
+class Predictor:
+    """A trained model, ready to label articles; safe to share between threads.
+
+    Parameters: model; thresholds, probabilities from which on a sector is predicted, for sectors where it should be
+    another than the model's. Raises ValueError for an unknown sector or a threshold outside 0 to 1.
+    """
+
+    def __init__(self, model: Model, thresholds: Mapping[str, float] | None = None):
+        self.model = model
+        self.thresholds = {
+            sector: calibration.threshold for sector, calibration in zip(model.sectors, model.calibrations, strict=True)
+        }
+        for sector, threshold in (thresholds or {}).items():
+            if sector not in self.thresholds:
+                raise ValueError(f"threshold for {sector!r}: no such sector, expected one of {', '.join(self.sectors)}")
+            if not 0 <= threshold <= 1:
+                raise ValueError(f"threshold for {sector!r}: found {threshold}, expected a probability from 0 to 1")
+            self.thresholds[sector] = threshold
+        self._limits = np.array([self.thresholds[sector] for sector in model.sectors])
+        self._vocabulary = Vocabulary(model.terms, model.title_weight, known=model.words)
+        self._scorer = Scorer(model)
+
+    @classmethod
+    def load(cls, folder: str | Path | None = None, thresholds: Mapping[str, float] | None = None) -> Self:
+        """The predictor of a model folder, by default the model shipped with this package.
+
+        Raises `models.store.StoreError` (a ValueError) in one line if the folder holds no sound model.
+        """
+        return cls(read_model(SHIPPED_MODEL if folder is None else Path(folder)), thresholds)
+
+    @property
+    def sectors(self) -> tuple[str, ...]:
+        """The sectors the model knows, in the order of all arrays."""
+        return self.model.sectors
+
+    def predict(
+        self, texts: Iterable[str], titles: Iterable[str | None] | None = None, workers: int = 1
+    ) -> list[Prediction]:
+        """Label articles, in order.
+
+        Parameters
+        ----------
+        texts: whole articles (`judul\\nisi ...`), or their texts where titles are given apart.
+        titles: one a text, None for none. `title + "\\n" + text` predicts exactly the same.
+        workers: processes that may stem words never seen before, where there are thousands of them.
+
+        Raises TypeError for a bare string; ValueError, naming the place, for an article or title that is no string, or
+        for other than one title a text. A blank article gets no sectors.
+        """
+        texts = _strings(texts, "text")
+        heads = None if titles is None else _strings(titles, "title", none=True)
+        if heads is not None and len(heads) != len(texts):
+            raise ValueError(f"found {len(heads)} titles for {len(texts)} texts, expected one a text")
+        predictions: list[Prediction] = []
+        for start, stop in _batches(texts):
+            part = None if heads is None else string_array(heads[start:stop])
+            predictions += self._predictions(self.label(string_array(texts[start:stop]), part, workers))
+        return predictions
+
+    def predict_one(self, text: str, title: str | None = None) -> Prediction:
+        """Label one article; raises ValueError if it is not a string."""
+        return self.predict([text], None if title is None else [title])[0]
+
+    def label(self, texts: pa.StringArray, titles: pa.StringArray | None = None, workers: int = 1) -> Labels:
+        """Label one batch of articles, arrays in, arrays out; nulls count as empty.
+
+        Parameters: texts and titles, string arrays (n,). Memory grows with n: feed thousands at a time, not millions.
+        """
+        return self._scorer.labels(self._vocabulary.count(texts, titles, workers), self._limits)
+
+    def _predictions(self, labels: Labels) -> list[Prediction]:
+        names = self.sectors
+        return [
+            Prediction(
+                sectors=tuple(name for name, said in zip(names, row, strict=True) if said),
+                primary=names[primary] if primary >= 0 else None,
+                probabilities=dict(zip(names, probabilities, strict=True)),
+                coverage=coverage,
+            )
+            for row, primary, probabilities, coverage in zip(
+                labels.predicted.tolist(),
+                labels.primary.tolist(),
+                labels.probabilities.tolist(),
+                labels.coverage.tolist(),
+                strict=True,
+            )
+        ]
+
+
+def _strings(values: Iterable[str | None], what: str, none: bool = False) -> list[str]:
+    if isinstance(values, str | bytes):
+        raise TypeError(f"got one string, expected a list of {what}s; predict_one takes a single article")
+    checked = []
+    for place, value in enumerate(values):
+        if isinstance(value, str):
+            checked.append(value)
+        elif value is None and none:
+            checked.append("")
+        else:
+            raise ValueError(f"{what} {place} is a {type(value).__name__}, expected a str")
+    return checked
+
+
+def _batches(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Where batches of at most `BATCH_ARTICLES` articles and about `BATCH_BYTES` characters begin and end."""
+    start = size = 0
+    for place, text in enumerate(texts):
+        if place > start and (place - start == BATCH_ARTICLES or size + len(text) > BATCH_BYTES):
+            yield start, place
+            start, size = place, 0
+        size += len(text)
+    if start < len(texts):
+        yield start, len(texts)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The batch script
+
+
+class UsageError(ValueError):
+    """Options that do not fit each other or the input; the message is one line."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code: 0, 1 if nothing could be labelled, 2 for input that is no use."""
+    args = _parser().parse_args(argv)
+    try:
+        refuse_shadows("data")
+        return _run(args)
+    except BrokenPipeError:
+        # Whoever read our output has gone: nothing is left to say, and Python must not say so at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        print("sektor-predict: interrupted; no output was written", file=sys.stderr)
+        return 130
+    except (ValueError, OSError, ImportError) as error:
+        print(f"sektor-predict: {_one_line(error)}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="sektor-predict",
+        description="Label Indonesian news articles with the industries they are about.",
+        epilog="A row that cannot be labelled goes to OUTPUT.rejects.jsonl with its line and the reason; the rest is labelled.",
+    )
+    articles = parser.add_argument_group("articles")
+    articles.add_argument(
+        "input",
+        nargs="*",
+        help=".jsonl, .csv, .parquet or .txt file, folder of these, or - for standard input",
+    )
+    articles.add_argument("--text", metavar="ARTICLE", help="label this one article and print the result")
+    articles.add_argument("--text-column", metavar="NAME", help="default: text, content, body, isi, artikel, berita")
+    articles.add_argument("--title-column", metavar="NAME", help="default: title, judul, headline, where there is one")
+    articles.add_argument("--id-column", metavar="NAME", help="default: id, where there is one; else the row number")
+    articles.add_argument("--encoding", default="utf-8", help="of text formats (default: %(default)s)")
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "-o", "--output", metavar="FILE", help=".jsonl, .csv or .parquet; - for JSONL on standard output"
+    )
+    output.add_argument("--keep-columns", action="store_true", help="pass the input's other columns through")
+    output.add_argument("--overwrite", action="store_true", help="replace an output that exists")
+    output.add_argument("--quiet", action="store_true", help="no progress and no summary")
+    model = parser.add_argument_group("model")
+    model.add_argument("--model", metavar="FOLDER", help="default: the model shipped with Sektor")
+    model.add_argument(
+        "--threshold",
+        metavar="SECTOR=VALUE",
+        action="append",
+        default=[],
+        help="predict a sector from this probability on",
+    )
+    model.add_argument("--workers", type=int, default=1, metavar="N", help="processes that stem new words (default: 1)")
+    return parser
+
+
+def _run(args: argparse.Namespace) -> int:
+    if (args.text is None) == (not args.input):
+        raise UsageError("found no input" if args.text is None else "found --text and an input, expected one of them")
+    if args.workers < 1:
+        raise UsageError(f"--workers {args.workers}: expected at least 1")
+    predictor = Predictor.load(args.model, dict(map(_threshold, args.threshold)))
+    if args.text is not None:
+        if args.output is not None:
+            raise UsageError("--text prints its result; -o takes an input file")
+        _print_prediction(predictor, predictor.predict_one(args.text))
+        return 0
+
+    from data.writer import STANDARD_OUTPUT, open_writer
+
+    path = None if args.output in (None, STANDARD_OUTPUT) else Path(args.output)
+    run = _Run(predictor, args)
+    with ExitStack() as stack:
+        batches = run.read()
+        writer: Writer | _Table = _Table(predictor.sectors)
+        if args.output is not None:
+            writer = stack.enter_context(open_writer(args.output, predictor.sectors, args.overwrite))
+        rejects = stack.enter_context(_Rejects(None if path is None else Path(f"{path}.rejects.jsonl")))
+        progress = None if args.quiet else stack.enter_context(_progress())
+        for rows in batches:
+            labelled, rejected = run.label(rows)
+            rejects.write(rejected)
+            if len(labelled.picked):
+                writer.write(labelled)
+            if progress is not None:
+                progress.update(len(rows) + len(rows.rejects))
+    if not args.quiet:
+        run.print_summary(path, rejects.path)
+    if run.rejected and not run.labelled:
+        print(f"sektor-predict: none of {run.rejected} rows could be labelled", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _threshold(option: str) -> tuple[str, float]:
+    sector, _, value = option.partition("=")
+    try:
+        return sector.strip(), float(value)
+    except ValueError:
+        raise UsageError(f"--threshold {option}: expected SECTOR=VALUE, as in ev=0.4") from None
+
+
+class _Run:
+    """One run of the batch script: labels batch after batch and keeps count of rows labelled, rejected, by sector."""
+
+    def __init__(self, predictor: Predictor, args: argparse.Namespace):
+        self.predictor = predictor
+        self.args = args
+        self.labelled = self.rejected = 0
+        self.by_sector: Counter[str] = Counter()
+        self._kept: dict[str, str] | None = None  # input column -> output column, once a table's header is settled
+
+    def read(self) -> Iterator[Batch]:
+        """All batches of the input; the first is read at once, so that no output is begun for a useless input."""
+        from data.reader import read
+
+        batches = (batch for path in self.args.input for batch in read(path, encoding=self.args.encoding))
+        first = next(batches)
+
+        def chained() -> Iterator[Batch]:
+            yield first
+            yield from batches
+
+        self._columns(first)
+        return chained()
+
+    def label(self, rows: Batch) -> tuple[LabelledBatch, list[Reject]]:
+        """Label the rows that can be labelled; the others are returned with their reasons, in line order."""
+        from data.reader import Reject, json_string
+        from data.writer import LabelledBatch
+
+        text, title, identity = self._columns(rows)
+        kept, reasons = self._columns_kept(rows, identity)
+        self._find_unfit(rows, text, title, reasons)
+        picked = np.array([place for place in range(len(rows)) if place not in reasons], dtype=np.int64)
+        rejected = list(rows.rejects)
+        if reasons:
+            cells = {json_string(name): rows.json_texts(name) for name in rows.columns}
+            for place, reason in reasons.items():
+                row = ", ".join(
+                    f"{name}: {values[place]}" for name, values in cells.items() if values[place] is not None
+                )
+                rejected.append(Reject(rows.path, int(rows.lines[place]), reason, f"{{{row}}}"))
+            rejected.sort(key=lambda reject: reject.line)
+
+        chosen = pa.array(picked)
+        bodies = rows.column(text).take(chosen)
+        heads = None if title is None else rows.column(title).take(chosen)
+        labels = self.predictor.label(bodies, heads, self.args.workers)
+        # Rows are numbered as they stand in the input, those set aside included.
+        before = np.searchsorted([reject.line for reject in rows.rejects], rows.lines[picked])
+        numbers = (self.labelled + self.rejected + picked + before + 1).tolist()
+        given = [None] * len(rows) if identity is None else rows.json_texts(identity)
+        ids = [given[place] for place in picked.tolist()]
+        ids = [str(number) if text in (None, "null") else text for text, number in zip(ids, numbers, strict=True)]
+
+        self.labelled += len(picked)
+        self.rejected += len(rejected)
+        self.by_sector.update(dict(zip(self.predictor.sectors, labels.predicted.sum(axis=0).tolist(), strict=True)))
+        self.by_sector["none"] += int((labels.primary < 0).sum())
+        return LabelledBatch(rows, picked, ids, labels, bodies, heads, kept), rejected
+
+    def _columns(self, rows: Batch) -> tuple[str, str | None, str | None]:
+        """The names of the text, title and id columns. Raises ReadError when there is none for the text."""
+        from data.reader import ID_COLUMNS, TEXT_COLUMNS, TITLE_COLUMNS, ReadError, find_column
+
+        columns = list(rows.columns)
+        text = find_column(columns, self.args.text_column, TEXT_COLUMNS, "text")
+        title = find_column(columns, self.args.title_column, TITLE_COLUMNS, "title")
+        identity = find_column(columns, self.args.id_column, ID_COLUMNS, "id")
+        if text is None and len(rows):
+            raise ReadError(
+                f"{rows.path}: found no text column among {', '.join(columns)}; "
+                f"expected one of {', '.join(TEXT_COLUMNS)}, or name it with --text-column"
+            )
+        return text or TEXT_COLUMNS[0], title, identity
+
+    def _columns_kept(self, rows: Batch, identity: str | None) -> tuple[dict[str, str], dict[int, str]]:
+        """The input columns to pass through with their output names, and rows with a column that came too late.
+
+        JSON objects take any column; a table has the columns of its first batch, and a row with another is rejected
+        rather than cut.
+        """
+        from data.writer import label_columns
+
+        if not self.args.keep_columns:
+            return {}, {}
+        own = set(label_columns(self.predictor.sectors))
+        kept = {name: f"input_{name}" if name in own else name for name in rows.columns if name != identity}
+        if not rows.json or self.args.output is None or Path(self.args.output).suffix not in (".csv", ".parquet"):
+            return kept, {}
+        if self._kept is None:
+            self._kept = kept
+        late: dict[int, str] = {}
+        for name in kept.keys() - self._kept.keys():
+            for place in np.flatnonzero(rows.column(name).is_valid().to_numpy(zero_copy_only=False)).tolist():
+                late[place] = f"column {name!r} is not among those of the first rows, which make the table's header"
+        return self._kept, late
+
+    def _find_unfit(self, rows: Batch, text: str, title: str | None, reasons: dict[int, str]) -> None:
+        """Add the rows whose text is no text."""
+        texts, heads, literals = (
+            rows.column(text).to_pylist(),
+            rows.column(title).to_pylist(),
+            rows.literal(text),
+        )
+        for place, (value, head, literal) in enumerate(zip(texts, heads, literals.tolist(), strict=True)):
+            if literal and value is not None:
+                reasons[place] = f"{text} is {value[:40]}, expected a string"
+            elif not (value or "").strip() and not (head or "").strip():
+                reasons[place] = f"{text} is empty, expected an article"
+
+    def print_summary(self, output: Path | None, rejects: Path | None) -> None:
+        """What was done, on standard error."""
+        counts = ", ".join(f"{name} {self.by_sector[name]:,}" for name in (*self.predictor.sectors, "none"))
+        where = "" if output is None else f" -> {output}"
+        print(
+            f"labelled {self.labelled:,} of {self.labelled + self.rejected:,} articles{where}: {counts}",
+            file=sys.stderr,
+        )
+        if self.rejected:
+            where = "reasons above" if rejects is None else f"see {rejects}"
+            print(f"rejected {self.rejected:,} rows: {where}", file=sys.stderr)
+
+
+class _Rejects:
+    """The file of rejected rows, there only if there are any; without a path they go to standard error."""
+
+    def __init__(self, path: Path | None):
+        self.path = path
+        self._stream: IO[str] | None = None
+
+    def write(self, rejects: Sequence[Reject]) -> None:
+        from data.writer import reject_line
+
+        for reject in rejects:
+            if self.path is None:
+                print(f"{reject.path}:{reject.line}: {_one_line(reject.reason)}", file=sys.stderr)
+                continue
+            if self._stream is None:
+                self._stream = open(f"{self.path}.partial", "w", encoding="utf-8", newline="\n")  # noqa: SIM115
+            self._stream.write(reject_line(reject) + "\n")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
+        if self._stream is not None:
+            self._stream.close()
+        if self.path is None:
+            return
+        partial = Path(f"{self.path}.partial")
+        if kind is not None:
+            partial.unlink(missing_ok=True)
+        elif self._stream is not None:
+            partial.replace(self.path)
+        else:
+            self.path.unlink(missing_ok=True)  # of an earlier run whose output this one has replaced
+
+
+class _Table:
+    """Prints labelled rows as lines of a table for people."""
+
+    def __init__(self, sectors: Sequence[str]):
+        self.sectors = sectors
+        self._begun = False
+
+    def write(self, batch: LabelledBatch) -> None:
+        from data.writer import plain
+
+        width = max(60, shutil.get_terminal_size().columns)
+        if not self._begun:
+            heads = "".join(f"{sector[:10]:>12}" for sector in self.sectors)
+            print(f"{'article':<{width - 12 * len(self.sectors) - 10}}{heads}{'coverage':>10}")
+            self._begun = True
+        labels = batch.labels
+        for place, row in enumerate(batch.picked.tolist()):
+            head = batch.headline(place)
+            name = f"{plain(batch.ids[place])}  {head}"
+            room = width - 12 * len(self.sectors) - 12
+            name = name if len(name) <= room else name[: room - 1] + "…"
+            cells = "".join(
+                f"{('* ' if k == labels.primary[place] else '+ ' if said else '') + f'{p:.2f}':>12}"
+                for k, (p, said) in enumerate(
+                    zip(labels.probabilities[place].tolist(), labels.predicted[place].tolist(), strict=True)
+                )
+            )
+            print(f"{name:<{room + 2}}{cells}{labels.coverage[place]:>10.0%}")
+
+
+def _progress() -> tqdm[Never]:
+    """A progress bar on standard error; none where that is not a terminal."""
+    from tqdm import tqdm
+
+    return tqdm(unit=" articles", disable=None, leave=False, dynamic_ncols=True)
+
+
+def _print_prediction(predictor: Predictor, prediction: Prediction) -> None:
+    for sector, probability in prediction.probabilities.items():
+        said = "primary" if sector == prediction.primary else "yes" if sector in prediction.sectors else "no"
+        print(f"{sector:<14}{probability:>7.3f}  {said:<9}(from {predictor.thresholds[sector]:.3f} on)")
+    print(f"{'coverage':<14}{prediction.coverage:>7.0%}")
+
+
+def _one_line(error: object) -> str:
+    return " ".join(str(error).split())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,334 @@
+"""Train Sektor: articles in, a model folder and an MLflow run out.
+
+    python train.py                                     # the bundled corpus -> models/candidate
+    python train.py --data my-articles.jsonl            # with your own labelled articles
+    python train.py --prevalence ev=0.1                 # thresholds for a stream with many EV stories
+    python train.py --output models/sektor              # replace the shipped model
+
+Needs the `train` extra: pip install "sektor[train]". Labelled articles: see data/README.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import platform
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from predict import refuse_shadows
+
+refuse_shadows("data", "features", "models")
+
+from data.corpus import Corpus, deduplicate, folds, read_corpus
+from data.sectors import Sector, read_sectors
+from models.calibration import calibrate, sigmoid
+from models.card import model_card
+from models.evaluation import Evaluation, evaluate
+from models.store import Model, write_model
+
+if TYPE_CHECKING:
+    from models.classifier import Configuration
+
+HOME: Final = Path(__file__).resolve().parent
+ROOT: Final = (
+    HOME if (HOME / "pyproject.toml").is_file() else Path.cwd()
+)  # an installed train.py works where it is called
+BUNDLED: Final = HOME / "data" / "articles"
+CANDIDATE: Final = ROOT / "models" / "candidate"
+VERSIONS: Final = ("numpy", "pyarrow", "PySastrawi", "scikit-learn")  # those that can change what is learned
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a run is done, beside the configuration of the model.
+
+    folds: of the cross-validation that probabilities and thresholds come from. beta: how many times as much recall
+    counts as precision when a threshold is chosen. jobs: processes for cross-validation and stemming.
+    """
+
+    folds: int = 5
+    beta: float = 1.0
+    seed: int = 0
+    jobs: int = 1
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model and its figures: those of out-of-fold predictions for the articles it was trained on."""
+
+    model: Model
+    evaluation: Evaluation
+
+
+def train(
+    corpus: Corpus,
+    sectors: Sequence[Sector],
+    configuration: Configuration,
+    settings: Settings | None = None,
+    duplicates: int = 0,
+) -> Trained:
+    """Cross-validate, calibrate, and fit on everything.
+
+    Parameters: corpus, without duplicates; sectors, those of the corpus, with the prevalence to expect; duplicates, how
+    many were dropped, for the record.
+    Raises ValueError if a sector has fewer positive or negative articles than folds.
+    """
+    from features.vectorizer import StemVectorizer
+    from models.classifier import out_of_fold_scores, pipeline
+
+    settings = settings or Settings()
+    levels = corpus.levels
+    for k, sector in enumerate(sectors):
+        positive, negative = int((levels[:, k] >= 1).sum()), int((levels[:, k] == 0).sum())
+        if min(positive, negative) < settings.folds:
+            raise ValueError(
+                f"sector {sector.id!r}: found {positive} articles at level 1 or 2 and {negative} at level 0, "
+                f"expected at least {settings.folds} of each for {settings.folds} folds"
+            )
+    vectorizer = StemVectorizer(
+        min_df=configuration.min_df,
+        max_df=configuration.max_df,
+        bigram_min_df=configuration.bigram_min_df,
+        title_weight=configuration.title_weight,
+        workers=settings.jobs,
+    )
+    articles = corpus.articles()
+    counts = vectorizer.fit(articles).transform(articles)
+
+    splits = folds(levels, np.arange(len(corpus)), settings.folds, settings.seed)
+    scores = out_of_fold_scores(counts, levels, splits, configuration, settings.jobs)
+    known = ~np.isnan(levels)
+    calibrations = tuple(
+        calibrate(scores[known[:, k], k], levels[known[:, k], k] >= 1, sector.prevalence, settings.beta)
+        for k, sector in enumerate(sectors)
+    )
+    slopes, offsets, thresholds = np.array([(c.slope, c.offset, c.threshold) for c in calibrations]).T
+    probabilities = sigmoid(slopes * scores + offsets)
+    evaluation = evaluate(levels, probabilities >= thresholds, probabilities, corpus.sectors)
+
+    fitted = pipeline(configuration).fit(counts, levels)
+    kept, classifier = fitted["frequent"].kept_, fitted["sectors"]
+    idf, weights = np.zeros(counts.shape[1]), np.zeros((counts.shape[1], len(sectors)))
+    idf[kept], weights[kept] = fitted["tfidf"].idf_, classifier.coef_.T
+    model = Model(
+        sectors=corpus.sectors,
+        prevalences=tuple(sector.prevalence for sector in sectors),
+        terms=list(vectorizer.vocabulary_.terms),
+        document_frequency=vectorizer.document_frequency_,
+        idf=idf,
+        weights=weights,
+        intercepts=classifier.intercept_,
+        calibrations=calibrations,
+        words=vectorizer.words_,
+        title_weight=configuration.title_weight,
+        sublinear=configuration.sublinear,
+        training={
+            "articles": len(corpus),
+            "duplicates": duplicates,
+            "digest": corpus.digest(),
+            "counts": {sector: [levels[1], levels[2]] for sector, levels in corpus.counts().items()},
+            "configuration": asdict(configuration),
+            "folds": settings.folds,
+            "beta": settings.beta,
+            "seed": settings.seed,
+            "metrics": {name: round(value, 6) for name, value in evaluation.metrics().items()},
+            "versions": {"python": platform.python_version()}
+            | {name: importlib.metadata.version(name) for name in VERSIONS},
+        },
+    )
+    return Trained(model, evaluation)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code: 0, or 2 for input that is no use."""
+    try:
+        return _run(_parser().parse_args(argv))
+    except KeyboardInterrupt:
+        print("sektor-train: interrupted; no model was written", file=sys.stderr)
+        return 130
+    except ModuleNotFoundError as error:
+        print(f'sektor-train: {error}; training needs: pip install "sektor[train]"', file=sys.stderr)
+        return 2
+    except (ValueError, OSError) as error:
+        print(f"sektor-train: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="sektor-train",
+        description="Train a model, log the run to MLflow, write the model folder.",
+        epilog="MLflow: mlflow.db beside this script, or the server named by MLFLOW_TRACKING_URI.",
+    )
+    data = parser.add_argument_group("data")
+    data.add_argument(
+        "--data",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="labelled articles that join the bundled ones (repeatable)",
+    )
+    data.add_argument("--no-bundled", action="store_true", help="train on --data alone")
+    data.add_argument("--sectors", metavar="FILE", help="other sectors than those of data/sectors.toml")
+    data.add_argument(
+        "--prevalence", action="append", default=[], metavar="SECTOR=SHARE",
+        help="share of the articles in use that carry the sector (default: data/sectors.toml)",
+    )  # fmt: skip
+    model = parser.add_argument_group("model")
+    model.add_argument("--min-df", type=int, metavar="N", help="articles that must hold a stem")
+    model.add_argument("--max-df", type=float, metavar="SHARE", help="share of the articles that may hold a stem")
+    model.add_argument(
+        "--bigram-min-df", type=int, metavar="N", help="articles that must hold a pair of stems; 0: no pairs"
+    )
+    model.add_argument("--title-weight", type=int, metavar="N", help="times a title is counted")
+    model.add_argument("--regularization", type=float, metavar="C", help="inverse strength of the L2 penalty")
+    model.add_argument("--class-weight", choices=["balanced"], help="weigh both classes of a sector alike")
+    model.add_argument("--no-sublinear", action="store_true", help="weigh a term by its count c, not by 1 + ln c")
+    run = parser.add_argument_group("run")
+    run.add_argument(
+        "--folds",
+        type=int,
+        default=Settings.folds,
+        metavar="N",
+        help="of the cross-validation (default: %(default)s)",
+    )
+    run.add_argument(
+        "--beta", type=float, default=Settings.beta, metavar="B",
+        help="recall counts B times as much as precision in a threshold (default: %(default)s)",
+    )  # fmt: skip
+    run.add_argument("--seed", type=int, default=Settings.seed, metavar="N", help="(default: %(default)s)")
+    run.add_argument("--jobs", type=int, default=Settings.jobs, metavar="N", help="processes (default: %(default)s)")
+    run.add_argument("--output", type=Path, default=CANDIDATE, metavar="FOLDER", help="(default: models/candidate)")
+    run.add_argument("--no-tracking", action="store_true", help="do not log to MLflow")
+    return parser
+
+
+def _run(args: argparse.Namespace) -> int:
+    import sklearn  # noqa: F401  # without the train extra, say so before any work is done
+
+    sectors = _with_prevalence(read_sectors(None if args.sectors is None else Path(args.sectors)), args.prevalence)
+    configuration = _configuration(args)
+    settings = _settings(args)
+    paths = [*([] if args.no_bundled else [BUNDLED]), *map(Path, args.data)]
+    if not paths:
+        raise ValueError("--no-bundled without --data leaves nothing to train on")
+    if not args.no_bundled and not BUNDLED.is_dir():
+        raise ValueError("the bundled articles are not installed (only a clone has them): use --no-bundled --data PATH")
+
+    if args.no_tracking:
+        _train_and_write(args.output, paths, sectors, configuration, settings)
+        return 0
+    from models import tracking
+
+    with tracking.run("train.py", root=ROOT) as run:
+        trained, corpus, dropped = _train_and_write(args.output, paths, sectors, configuration, settings)
+        counts = {f"{name}.{level}": n for name, by_level in corpus.counts().items() for level, n in by_level.items()}
+        recorded = run.log(
+            tracking.Record(
+                parameters={
+                    **asdict(configuration),
+                    **asdict(settings),
+                    **{f"prevalence_{sector.id}": sector.prevalence for sector in sectors},
+                    "data": paths,
+                    "output": args.output,
+                },
+                metrics={f"cv_{name}": value for name, value in trained.evaluation.metrics().items()}
+                | {
+                    f"threshold_{s}": c.threshold
+                    for s, c in zip(corpus.sectors, trained.model.calibrations, strict=True)
+                },
+                dataset=tracking.DatasetRecord(
+                    name="articles",
+                    digest=corpus.digest(),
+                    source=paths,
+                    counts={"articles": len(corpus), "duplicates": dropped, **counts},
+                    columns={"id": "string", "title": "string", "text": "string"}
+                    | dict.fromkeys(corpus.sectors, "double"),
+                ),
+                bundle=args.output,
+                sectors=corpus.sectors,
+            )
+        )
+    if run.failure:
+        print(f"sektor-train: {run.failure}", file=sys.stderr)
+    elif recorded:
+        print(
+            f"MLflow: version {recorded.model_version} of sektor, {recorded.alias} (make ui, or {recorded.tracking_uri})"
+        )
+    return 0
+
+
+def _train_and_write(
+    output: Path,
+    paths: Sequence[Path],
+    sectors: Sequence[Sector],
+    configuration: Configuration,
+    settings: Settings,
+) -> tuple[Trained, Corpus, int]:
+    """Read, train, write the model folder and print what came out: the run without its record."""
+    start = time.perf_counter()
+    corpus, dropped = deduplicate(read_corpus(paths, [sector.id for sector in sectors]))
+    print(f"{len(corpus):,} articles to learn from; {len(dropped):,} more repeat one of them and were dropped")
+    trained = train(corpus, sectors, configuration, settings, duplicates=len(dropped))
+    write_model(trained.model, output, model_card(trained.model))
+    print(
+        f"{len(trained.model.terms):,} terms; figures of {settings.folds}-fold cross-validation, thresholds included:"
+    )
+    print(trained.evaluation.table())
+    shown = output.resolve()
+    shown = shown.relative_to(Path.cwd()) if shown.is_relative_to(Path.cwd()) else shown
+    print(f"model written to {shown} after {time.perf_counter() - start:.0f} s")
+    return trained, corpus, len(dropped)
+
+
+def _with_prevalence(sectors: Sequence[Sector], options: Sequence[str]) -> tuple[Sector, ...]:
+    """The sectors with the prevalences given as SECTOR=SHARE."""
+    given: dict[str, float] = {}
+    for option in options:
+        name, _, share = option.partition("=")
+        try:
+            given[name.strip()] = float(share)
+        except ValueError:
+            raise ValueError(f"--prevalence {option}: expected SECTOR=SHARE, as in ev=0.02") from None
+        if name.strip() not in {sector.id for sector in sectors}:
+            raise ValueError(
+                f"--prevalence {option}: no such sector, expected one of {', '.join(sector.id for sector in sectors)}"
+            )
+        if not 0 < given[name.strip()] < 1:
+            raise ValueError(f"--prevalence {option}: expected a share between 0 and 1")
+    return tuple(replace(sector, prevalence=given.get(sector.id, sector.prevalence)) for sector in sectors)
+
+
+def _configuration(args: argparse.Namespace) -> Configuration:
+    """The default configuration with what the options change."""
+    from models.classifier import Configuration
+
+    names = ("min_df", "max_df", "bigram_min_df", "title_weight", "regularization", "class_weight")
+    changes = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    for name in ("min_df", "title_weight", "regularization", "max_df"):
+        if changes.get(name, 1) <= 0:
+            raise ValueError(f"--{name.replace('_', '-')} {changes[name]}: expected more than 0")
+    if changes.get("bigram_min_df") == 0:
+        changes["bigram_min_df"] = None
+    return replace(Configuration(), sublinear=not args.no_sublinear, **changes)
+
+
+def _settings(args: argparse.Namespace) -> Settings:
+    if args.folds < 2:
+        raise ValueError(f"--folds {args.folds}: expected at least 2")
+    if args.beta <= 0:
+        raise ValueError(f"--beta {args.beta}: expected more than 0")
+    if args.jobs < 1:
+        raise ValueError(f"--jobs {args.jobs}: expected at least 1")
+    return Settings(args.folds, args.beta, args.seed, args.jobs)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
