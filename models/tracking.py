@@ -539,13 +539,14 @@ def _save_model(folder: Path, record: Record, *, run_id: str, model_id: str) -> 
     from mlflow.models import Model
 
     model = Model(artifact_path=MODEL_NAME, run_id=run_id, model_id=model_id, model_uuid=model_id)
-    with tempfile.TemporaryDirectory() as code:
+    with tempfile.TemporaryDirectory() as staging:
+        bundle = shutil.copytree(record.bundle, Path(staging, "bundle"))  # MLflow keeps the folder's name
         mlflow.pyfunc.save_model(
             path=folder,
             mlflow_model=model,
             python_model=str(Path(__file__).with_name("serving.py")),
-            artifacts={"bundle": str(record.bundle.resolve())},
-            code_paths=_copy_code(Path(code)),
+            artifacts={"bundle": str(bundle)},
+            code_paths=_copy_code(Path(staging, "code")),
             pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in SERVED_REQUIREMENTS],
             signature=signature(record.sectors),
             input_example=pd.DataFrame(
@@ -566,6 +567,6 @@ def _copy_code(folder: Path) -> list[str]:
     for pattern in ("predict.py", "data/*.py", "data/sectors.toml", "features/*.py", "models/*.py"):
         for source in _SOURCES.glob(pattern):
             copy = folder / source.relative_to(_SOURCES)
-            copy.parent.mkdir(exist_ok=True)
+            copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, copy)
     return [str(path) for path in sorted(folder.iterdir())]

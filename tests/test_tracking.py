@@ -341,9 +341,9 @@ def resolve(host, *rest, _resolve=socket.getaddrinfo, **more):
     return _resolve(host, *rest, **more)
 socket.socket.connect, socket.getaddrinfo = connect, resolve
 from models import tracking
-from tests.test_tracking import make_record
 bundle, root = map(Path, sys.argv[1:])
 with tracking.run("train.py", root=root) as run:
+    from tests.test_tracking import make_record  # which imports mlflow: first, ours has to prepare for it
     recorded = run.log(make_record(bundle, root / "files"))
 sys.exit(f"{run.failure or ''}{outside or ''}" or f"version {recorded.model_version}")
 """
