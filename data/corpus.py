@@ -291,13 +291,26 @@ def repeats(texts: Sequence[str]) -> NDArray[np.int64]:
     """
     shingles = [_shingles(text) for text in texts]
     sizes = np.fromiter(map(len, shingles), dtype=np.int64, count=len(shingles))
-    longs, shorts = _shared_prefixes(shingles, sizes)
+    # In whole numbers: |x| - ceil(t|x|) + 1, and with 2t / (1 + t) for t.
+    long_sizes = sizes + -sizes * _NUMERATOR // _DENOMINATOR + 1
+    short_sizes = sizes + -sizes * 2 * _NUMERATOR // (_NUMERATOR + _DENOMINATOR) + 1
+    longs, shorts = _shared_prefixes(shingles, long_sizes, short_sizes)
     long_index, short_index = _Postings(longs), _Postings(shorts)
+    rests = sizes - long_sizes
+    wanted = np.zeros(long_index.shingles, dtype=np.bool_)
     first = np.arange(len(shingles), dtype=np.int64)
     for index, (long, short) in enumerate(zip(longs, shorts, strict=True)):
         found = np.unique(np.concatenate([short_index.find(long), long_index.find(short)]))
-        smaller, larger = np.minimum(sizes[found], sizes[index]), np.maximum(sizes[found], sizes[index])
-        for other in found[smaller * _DENOMINATOR >= larger * _NUMERATOR].tolist():
+        if len(found):
+            wanted[long] = True
+            common = _counts([longs[other] for other in found.tolist()], wanted)
+            wanted[long] = False
+            # What two sets share stands in both long prefixes or behind the one that ends first.
+            at_most = np.minimum(
+                common + np.maximum(rests[found], rests[index]), np.minimum(sizes[found], sizes[index])
+            )
+            found = found[_reach(at_most, sizes[found] + sizes[index])]
+        for other in found.tolist():
             if _similar(shingles[index], shingles[other]):
                 first[index] = other
                 break
@@ -305,6 +318,19 @@ def repeats(texts: Sequence[str]) -> NDArray[np.int64]:
             long_index.add(index, long)
             short_index.add(index, short)
     return first
+
+
+def _reach(common: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether sets that share `common` shingles and have `sizes` in sum reach the similarity, in whole
+    numbers.
+    """
+    return common * _DENOMINATOR >= (sizes - common) * _NUMERATOR
+
+
+def _counts(sets: Sequence[NDArray[np.int64]], wanted: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """How many shingles of each set, none of them empty, are wanted."""
+    starts = np.cumsum([0, *map(len, sets[:-1])])
+    return np.add.reduceat(wanted[np.concatenate(sets)], starts, dtype=np.int64)
 
 
 def _shingles(text: str) -> NDArray[np.uint64]:
@@ -326,7 +352,7 @@ def _shingles(text: str) -> NDArray[np.uint64]:
 
 
 def _shared_prefixes(
-    shingles: Sequence[NDArray[np.uint64]], sizes: NDArray[np.int64]
+    shingles: Sequence[NDArray[np.uint64]], long_sizes: NDArray[np.int64], short_sizes: NDArray[np.int64]
 ) -> tuple[list[NDArray[np.int64]], list[NDArray[np.int64]]]:
     """The long and the short prefix of each set, its rarest shingles.
 
@@ -335,15 +361,12 @@ def _shared_prefixes(
     """
     # Any order common to all sets is right; counting in buckets brings the rare ones to the front well
     # enough.
-    bits = max(16, min(25, int(sizes.sum()).bit_length()))
+    bits = max(16, min(24, sum(map(len, shingles)).bit_length()))
     shift = np.uint64(64 - bits)
     counts = np.zeros(1 << bits, dtype=np.int32)
     for hashes in shingles:
         counts[hashes >> shift] += 1
     ranks = np.minimum(counts, np.iinfo(np.uint16).max).astype(np.uint16)  # narrow numbers sort faster
-    # In whole numbers: |x| - ceil(t|x|) + 1, and with 2t / (1 + t) for t.
-    long_sizes = sizes + -sizes * _NUMERATOR // _DENOMINATOR + 1
-    short_sizes = sizes + -sizes * 2 * _NUMERATOR // (_NUMERATOR + _DENOMINATOR) + 1
     ordered = [
         hashes[np.argsort(ranks[hashes >> shift], kind="stable")[:size]]
         for hashes, size in zip(shingles, long_sizes.tolist(), strict=True)
@@ -370,6 +393,7 @@ class _Postings:
         self._starts = np.cumsum(room) - room
         self._ends = self._starts.copy()
         self._texts = np.zeros(int(room.sum()), dtype=np.int32)
+        self.shingles = len(room)
 
     def add(self, text: int, shingles: NDArray[np.int64]) -> None:
         ends = self._ends[shingles]
@@ -378,7 +402,7 @@ class _Postings:
 
     def find(self, shingles: NDArray[np.int64]) -> NDArray[np.int32]:
         """The texts added with any of these shingles, a text once for each."""
-        shingles = shingles[shingles < len(self._starts)]
+        shingles = shingles[shingles < self.shingles]
         if not len(shingles):
             return self._texts[:0]
         starts = self._starts[shingles]
@@ -392,8 +416,7 @@ def _similar(first: NDArray[np.uint64], second: NDArray[np.uint64]) -> bool:
     """Whether the Jaccard similarity of two ascending sets is at least `NEAR_DUPLICATE`, in whole numbers."""
     places = np.searchsorted(first, second)
     common = int((first[np.minimum(places, len(first) - 1)] == second).sum())
-    union = len(first) + len(second) - common
-    return common * _DENOMINATOR >= union * _NUMERATOR
+    return common * _DENOMINATOR >= (len(first) + len(second) - common) * _NUMERATOR
 
 
 # Splits
