@@ -487,11 +487,14 @@ def _mlflow_dataset(record: DatasetRecord, files: Sequence[str]) -> Dataset:
         def to_dict(self) -> dict[str, str]:
             return {**super().to_dict(), "profile": json.dumps(self.profile)}
 
+    schema = None  # MLflow refuses an empty one
+    if record.columns:
+        schema = Schema([ColSpec(type, name) for name, type in record.columns.items()])
     return CountedDataset(
         source=CodeDatasetSource(tags={"files": ", ".join(files)}),
         name=record.name,
         digest=record.digest[:36],
-        schema=Schema([ColSpec(type, name) for name, type in record.columns.items()]),
+        schema=schema,
     )
 
 
