@@ -23,19 +23,20 @@ from features.tokens import Tokens, fold, split
 Integers = npt.NDArray[np.int64]
 
 UNKNOWN: Final = -1  # the column of a stem that the vocabulary does not hold
-WORD_MEMO: Final = 2**17  # words whose columns are remembered; about 20 MB
+WORD_MEMO: Final = 2**17  # words whose columns are remembered, a generation of the memo
+LONGEST_REMEMBERED: Final = 64  # characters
 
 
 @dataclass(frozen=True)
 class Stemmed:
     """A batch of documents as sequences of stems, in order.
 
-    stems: (n_stems,), the number of each stem, `UNKNOWN` for one without.
+    stems: (n_stems,) int32, the number of each stem, `UNKNOWN` for one without.
     offsets: (n_documents + 1,), where in `stems` each document begins, and where the last ends.
     titles: (n_documents,), how many stems at the beginning of each document are its title.
     """
 
-    stems: Integers
+    stems: npt.NDArray[np.int32]
     offsets: Integers
     titles: Integers
 
@@ -84,7 +85,7 @@ class Vocabulary:
         except (KeyError, ValueError) as error:
             raise ValueError(f"a bigram is not made of two stems of the vocabulary: {error}") from None
         self._bigrams = PairTable(first, second, n_stems + np.arange(len(pairs)))
-        self._stems = Stems(known=known or {})
+        self._stems = Stems(memo_size=1, known=known or {})  # the memo of columns, above it, remembers the rest
         self._memo: Memo[tuple[int, ...]] = Memo(WORD_MEMO)
 
     def __len__(self) -> int:
@@ -92,17 +93,16 @@ class Vocabulary:
 
     def columns_of(self, words: Sequence[str], workers: int = 1) -> list[tuple[int, ...]]:
         """For each word of a cleaned text the columns of its stems: mostly one, none for a number."""
-        found = [self._memo.get(word) for word in words]
+        found = self._memo.get_all(words)
         new = [word for word, columns in zip(words, found, strict=True) if columns is None]
+        learned: dict[str, tuple[int, ...]] = {}
         if new:
             column_of = self._columns.get
-            stems = stems_of(self._stems, new, workers)
-            learned = {
-                word: tuple(column_of(stem, UNKNOWN) for stem in stems) for word, stems in zip(new, stems, strict=True)
-            }
-            self._memo.update(learned)
-            return [learned[word] if columns is None else columns for word, columns in zip(words, found, strict=True)]
-        return found  # type: ignore[return-value]
+            for word, stems in zip(new, stems_of(self._stems, new, workers), strict=True):
+                learned[word] = tuple(column_of(stem, UNKNOWN) for stem in stems)
+            # What is no word of any language is not worth remembering: memory stays bounded in bytes as well.
+            self._memo.update({word: columns for word, columns in learned.items() if len(word) <= LONGEST_REMEMBERED})
+        return [learned[word] if columns is None else columns for word, columns in zip(words, found, strict=True)]
 
     def count(self, texts: pa.StringArray, titles: pa.StringArray | None = None, workers: int = 1) -> Counts:
         """Raw articles to counts: (n_documents, n_terms).
@@ -115,34 +115,43 @@ class Vocabulary:
         return self._count(stemmed)
 
     def _count(self, stemmed: Stemmed) -> Counts:
-        n_documents = stemmed.titles.size
-        lengths = np.diff(stemmed.offsets)
-        document = np.repeat(np.arange(n_documents), lengths)
-        known = stemmed.stems >= 0
-        bigram = self._bigrams.find(stemmed.stems[:-1], stemmed.stems[1:])
-        bigram[boundaries(stemmed)] = UNKNOWN
+        n_documents, n_terms = stemmed.titles.size, len(self)
+        stems, offsets = stemmed.stems, stemmed.offsets
+        lengths = np.diff(offsets)
+        known = stems >= 0
+        neighbours = known[:-1] & known[1:]
+        neighbours[boundaries(stemmed)] = False
+        pairs = np.flatnonzero(neighbours)
+        bigrams = self._bigrams.find(stems[pairs], stems[pairs + 1])
 
-        # A term of a document as one number, so that sorting groups them; 32 bits where they suffice sort twice as fast.
-        small = n_documents * len(self) < 2**31
-        key = (document * len(self)).astype(np.int32 if small else np.int64)
-        columns = stemmed.stems.astype(key.dtype), bigram.astype(key.dtype)
-        in_title = np.zeros(stemmed.stems.size, bool)
-        in_title[ranges(stemmed.offsets[:-1], stemmed.titles)] = True
-        title_bigram = in_title[:-1] & (bigram >= 0)
-        parts = [(key + columns[0])[known], (key[:-1] + columns[1])[bigram >= 0]]
-        titles = [(key + columns[0])[known & in_title], (key[:-1] + columns[1])[title_bigram]]
-        keys = np.concatenate(parts + titles * (self.title_weight - 1))
-        keys.sort()
-        first = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1]))) if keys.size else np.zeros(0, np.int64)
-        terms = keys[first].astype(np.int64)
-        begin = np.arange(n_documents + 1) * len(self)
-        offsets = np.searchsorted(terms, begin)
-        n_known = np.bincount(document[known], minlength=n_documents)
+        # Each term of each document becomes one number, so that sorting brings equal ones together. Numbers of 32 bits,
+        # where they suffice, sort twice as fast. The numbers of titles are put in once more for each further count.
+        dtype = np.int32 if n_documents * n_terms < 2**31 else np.int64
+        base = np.repeat(np.arange(n_documents, dtype=dtype) * dtype(n_terms), lengths)
+        found = bigrams != UNKNOWN
+        pairs, bigrams = pairs[found], bigrams[found]
+        single, double = base + stems, base[pairs] + bigrams
+        parts = [single[known], double]
+        if self.title_weight > 1 and stemmed.titles.any():
+            in_title = np.zeros(stems.size, bool)
+            in_title[ranges(offsets[:-1], stemmed.titles)] = True
+            parts += [single[in_title & known], double[in_title[pairs]]] * (self.title_weight - 1)
+        numbers = np.concatenate(parts, dtype=dtype)
+        numbers.sort()
+
+        change = np.empty(numbers.size, bool)
+        change[:1] = True
+        np.not_equal(numbers[1:], numbers[:-1], out=change[1:])
+        first = np.flatnonzero(change)
+        terms = numbers[first]
+        begin = np.arange(n_documents + 1, dtype=np.int64) * n_terms
+        bounds = np.searchsorted(terms, begin[:-1].astype(dtype))
+        bounds = np.append(bounds, terms.size)
         return Counts(
-            offsets=offsets,
-            columns=terms - np.repeat(begin[:-1], np.diff(offsets)),
-            counts=np.diff(first, append=keys.size),
-            coverage=n_known / np.maximum(lengths, 1),
+            offsets=bounds,
+            columns=terms - np.repeat(begin[:-1].astype(dtype), np.diff(bounds)),
+            counts=np.diff(first, append=numbers.size),
+            coverage=np.diff(np.concatenate(([0], np.cumsum(known)))[offsets]) / np.maximum(lengths, 1),
             n_stems=lengths,
         )
 
@@ -163,15 +172,17 @@ def expand(tokens: Tokens, numbers: Sequence[tuple[int, ...]]) -> Stemmed:
 
     Parameters: numbers, for each of `tokens.distinct` the numbers of its stems.
     """
-    lengths = np.fromiter(map(len, numbers), np.int64, len(numbers))
-    flat = np.fromiter(chain.from_iterable(numbers), np.int64)
-    places = np.cumsum(lengths) - lengths
+    lengths = np.fromiter(map(len, numbers), np.int32, len(numbers))
+    flat = np.fromiter(chain.from_iterable(numbers), np.int32)
+    places = np.cumsum(lengths, dtype=np.int64) - lengths
+    first = np.append(flat, np.int32(UNKNOWN))[places]  # of a word without stems anything: it is repeated zero times
     repeats = lengths[tokens.numbers]
-    if repeats.size and (repeats == 1).all():
-        stems, ends = flat[places[tokens.numbers]], np.arange(1, repeats.size + 1)
-    else:
-        stems, ends = flat[ranges(places[tokens.numbers], repeats)], np.cumsum(repeats)
-    ends = np.concatenate(([0], ends))
+    ends = np.concatenate(([0], np.cumsum(repeats, dtype=np.int64)))
+    stems = np.repeat(first[tokens.numbers], repeats)
+    several = np.flatnonzero(repeats > 1)  # the few words of several stems
+    if several.size:
+        theirs = repeats[several].astype(np.int64)
+        stems[ranges(ends[several], theirs)] = flat[ranges(places[tokens.numbers[several]], theirs)]
     offsets = ends[tokens.offsets]
     return Stemmed(stems, offsets, ends[tokens.offsets[:-1] + tokens.titles] - offsets[:-1])
 
@@ -183,50 +194,55 @@ def boundaries(stemmed: Stemmed) -> Integers:
 
 
 class PairTable:
-    """Finds the value of a pair of small integers for whole arrays of pairs, by hashing with linear probing.
+    """Finds the value of a pair of small integers for whole arrays of pairs: a hash table with linear probing.
 
-    A numpy table: each of a few passes over the pairs settles those whose slot answers, so that a look-up costs
-    the same however many pairs the table holds. (`numpy.searchsorted` over 30,000 pairs took five times as long.)
+    A few passes of numpy over the pairs settle all of them, at a cost that does not grow with the table.
+    (`numpy.searchsorted` among 20,000 pairs took five times as long.)
 
-    Parameters: first, second, value: (n_pairs,) non-negative integers below 2**31, each pair once.
+    Parameters: first, second, value: (n_pairs,), integers from 0 to 2**31 - 1, each pair once.
     """
 
     def __init__(self, first: Integers, second: Integers, value: Integers):
+        # Pairs are packed into 32 bits where their members are small enough: half the memory to go through.
+        largest = int(max(first.max(initial=0), second.max(initial=0)))
+        self._pack_bits = 16 if largest < 2**16 - 1 else 32
+        self._dtype = np.dtype(np.uint32 if self._pack_bits == 16 else np.uint64)
+        self._empty = self._dtype.type(np.iinfo(self._dtype).max)  # a pair of two largest members, which no pair is
         bits = max(int(8 * first.size).bit_length(), 4)
+        self._shift = self._dtype.type(2 * self._pack_bits - bits)
+        # Multiplicative hashing by the golden ratio (Knuth, The Art of Computer Programming, 6.4).
+        self._factor = self._dtype.type(0x9E3779B1 if self._pack_bits == 16 else 0x9E3779B97F4A7C15)
         self._mask = (1 << bits) - 1
-        self._keys = np.full(1 << bits, -1, np.int64)
+        self._keys = np.full(1 << bits, self._empty, self._dtype)
         self._values = np.full(1 << bits, UNKNOWN, np.int32)
-        keys = self._key(first, second)
-        slots = self._slot(keys)
-        left = np.arange(first.size)
+        keys = self._pack(first, second)
+        slots = self._slots(keys)
+        left = np.arange(keys.size)
         while left.size:  # each free slot takes one of the pairs that want it; the others move on
-            free = left[self._keys[slots[left]] == -1]
+            free = left[self._keys[slots[left]] == self._empty]
             self._keys[slots[free]] = keys[free]
             left = left[self._keys[slots[left]] != keys[left]]
             slots[left] = (slots[left] + 1) & self._mask
-        placed = self._slots_of(keys)
-        self._values[placed] = value
+        self._values[slots] = value
 
-    def find(self, first: Integers, second: Integers) -> Integers:
-        """The value of each pair, `UNKNOWN` for one that is not in the table or has a negative member."""
-        return self._values[self._slots_of(self._key(first, second))].astype(np.int64)
+    def find(self, first: Integers, second: Integers) -> npt.NDArray[np.int32]:
+        """The value of each pair, `UNKNOWN` for one that is not there: (n,).
 
-    @staticmethod
-    def _key(first: Integers, second: Integers) -> Integers:
-        # A pair with a negative member gets the key -2, which no slot holds.
-        return np.where((first | second) < 0, np.int64(-2), (first << 31) | second)
-
-    def _slot(self, keys: Integers) -> Integers:
-        mixed = keys.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)  # Fibonacci hashing (Knuth, TAOCP 6.4)
-        return (mixed >> np.uint64(40)).astype(np.int64) & self._mask
-
-    def _slots_of(self, keys: Integers) -> Integers:
-        """Where each key stands, or the free slot that its search ends at."""
-        slots = self._slot(keys)
+        Parameters: first, second: (n,), integers from 0 to 2**31 - 1.
+        """
+        keys = self._pack(first, second)
+        slots = self._slots(keys)
         found = self._keys[slots]
-        left = np.flatnonzero((found != keys) & (found != -1))
+        missed = np.flatnonzero(found != keys)
+        left = missed[found[missed] != self._empty]
         while left.size:
             slots[left] = (slots[left] + 1) & self._mask
             found = self._keys[slots[left]]
-            left = left[(found != keys[left]) & (found != -1)]
-        return slots
+            left = left[(found != keys[left]) & (found != self._empty)]
+        return self._values[slots]  # a free slot holds `UNKNOWN`
+
+    def _pack(self, first: Integers, second: Integers) -> npt.NDArray[np.unsignedinteger]:
+        return (first.astype(self._dtype) << self._dtype.type(self._pack_bits)) | second.astype(self._dtype)
+
+    def _slots(self, keys: npt.NDArray[np.unsignedinteger]) -> Integers:
+        return ((keys * self._factor) >> self._shift).astype(np.int64)

@@ -42,6 +42,7 @@ class Scorer:
     def __init__(self, model: Model):
         self.model = model
         self._weights = np.ascontiguousarray((model.weights * model.idf[:, None]).T)
+        self._logarithms = 1.0 + np.log(np.maximum(np.arange(256), 1))  # a table of the counts that occur
         self._slopes = np.array([calibration.slope for calibration in model.calibrations])
         self._offsets = np.array([calibration.offset for calibration in model.calibrations])
 
@@ -49,7 +50,7 @@ class Scorer:
         """Log-odds before calibration: (n_documents, n_sectors)."""
         n_documents = counts.coverage.size
         document = np.repeat(np.arange(n_documents), np.diff(counts.offsets))
-        frequency = 1.0 + np.log(counts.counts) if self.model.sublinear else counts.counts.astype(np.float64)
+        frequency = self._frequency(counts.counts)
         weight = frequency * self.model.idf[counts.columns]
         length = np.sqrt(np.bincount(document, weight * weight, minlength=n_documents))
         length[length == 0] = 1.0  # an article without a known term scores the intercept
@@ -58,6 +59,15 @@ class Scorer:
             for weights in self._weights
         ]
         return np.stack(scores, axis=1) + self.model.intercepts
+
+    def _frequency(self, counts: npt.NDArray[np.int64]) -> Floats:
+        """What a term's count weighs: (n,)."""
+        if not self.model.sublinear:
+            return counts.astype(np.float64)
+        frequency = self._logarithms[np.minimum(counts, self._logarithms.size - 1)]
+        many = np.flatnonzero(counts >= self._logarithms.size)
+        frequency[many] = 1.0 + np.log(counts[many])
+        return frequency
 
     def probabilities(self, counts: Counts) -> Floats:
         """Calibrated probabilities, (n_documents, n_sectors); 0 for a document without a word."""
