@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ from features.strings import string_array
 from features.tokens import fold, split
 from features.vocabulary import UNKNOWN, Stemmed, Vocabulary, boundaries, expand, stems_of
 
-Integers = npt.NDArray[np.int64]
+Integers = npt.NDArray[np.integer[Any]]
 
 BATCH: Final = 1024  # articles that go through the data flow together
 
@@ -82,7 +82,7 @@ class StemVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         if not kept.size:
             raise ValueError(f"no stem stands in {self.min_df} of {len(texts)} articles, expected min_df to leave some")
         terms = list(names[kept])
-        frequencies = [frequency[kept]]
+        frequencies: list[Integers] = [frequency[kept]]
         if self.bigram_min_df is not None:
             first, second, bigram_frequency = _bigrams(batches, kept, len(stem_numbers), self.bigram_min_df)
             terms += [f"{terms[a]} {terms[b]}" for a, b in zip(first, second, strict=True)]

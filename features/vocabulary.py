@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,8 @@ from features.memo import Memo
 from features.stems import Stems
 from features.tokens import Tokens, fold, split
 
-Integers = npt.NDArray[np.int64]
+Integers = npt.NDArray[np.integer[Any]]
+Positions = npt.NDArray[np.int64]
 
 UNKNOWN: Final = -1  # the column of a stem that the vocabulary does not hold
 WORD_MEMO: Final = 2**17  # words whose columns are remembered, a generation of the memo
@@ -37,8 +38,8 @@ class Stemmed:
     """
 
     stems: npt.NDArray[np.int32]
-    offsets: Integers
-    titles: Integers
+    offsets: Positions
+    titles: Positions
 
 
 @dataclass(frozen=True)
@@ -52,11 +53,11 @@ class Counts:
     n_stems: (n_documents,), how many stems each document has, known or not.
     """
 
-    offsets: Integers
+    offsets: Positions
     columns: Integers
-    counts: Integers
+    counts: Positions
     coverage: npt.NDArray[np.float64]
-    n_stems: Integers
+    n_stems: Positions
 
 
 class Vocabulary:
@@ -126,8 +127,9 @@ class Vocabulary:
 
         # Each term of each document becomes one number, so that sorting brings equal ones together. Numbers of 32 bits,
         # where they suffice, sort twice as fast. The numbers of titles are put in once more for each further count.
-        dtype = np.int32 if n_documents * n_terms < 2**31 else np.int64
-        base = np.repeat(np.arange(n_documents, dtype=dtype) * dtype(n_terms), lengths)
+        dtype = np.dtype(np.int32 if n_documents * n_terms < 2**31 else np.int64)
+        begin = (np.arange(n_documents, dtype=np.int64) * n_terms).astype(dtype)
+        base = np.repeat(begin, lengths)
         found = bigrams != UNKNOWN
         pairs, bigrams = pairs[found], bigrams[found]
         single, double = base + stems, base[pairs] + bigrams
@@ -144,12 +146,10 @@ class Vocabulary:
         np.not_equal(numbers[1:], numbers[:-1], out=change[1:])
         first = np.flatnonzero(change)
         terms = numbers[first]
-        begin = np.arange(n_documents + 1, dtype=np.int64) * n_terms
-        bounds = np.searchsorted(terms, begin[:-1].astype(dtype))
-        bounds = np.append(bounds, terms.size)
+        bounds = np.append(np.searchsorted(terms, begin), terms.size)
         return Counts(
             offsets=bounds,
-            columns=terms - np.repeat(begin[:-1].astype(dtype), np.diff(bounds)),
+            columns=terms - np.repeat(begin, np.diff(bounds)),
             counts=np.diff(first, append=numbers.size),
             coverage=np.diff(np.concatenate(([0], np.cumsum(known)))[offsets]) / np.maximum(lengths, 1),
             n_stems=lengths,
@@ -187,7 +187,7 @@ def expand(tokens: Tokens, numbers: Sequence[tuple[int, ...]]) -> Stemmed:
     return Stemmed(stems, offsets, ends[tokens.offsets[:-1] + tokens.titles] - offsets[:-1])
 
 
-def boundaries(stemmed: Stemmed) -> Integers:
+def boundaries(stemmed: Stemmed) -> Positions:
     """The places p where stems p and p + 1 are no neighbours: the ends of titles and of documents but the last."""
     ends = np.concatenate((stemmed.offsets[1:-1], stemmed.offsets[:-1] + stemmed.titles)) - 1
     return ends[(ends >= 0) & (ends < stemmed.stems.size - 1)]
@@ -206,8 +206,8 @@ class PairTable:
         # Pairs are packed into 32 bits where their members are small enough: half the memory to go through.
         largest = int(max(first.max(initial=0), second.max(initial=0)))
         self._pack_bits = 16 if largest < 2**16 - 1 else 32
-        self._dtype = np.dtype(np.uint32 if self._pack_bits == 16 else np.uint64)
-        self._empty = self._dtype.type(np.iinfo(self._dtype).max)  # a pair of two largest members, which no pair is
+        self._dtype: np.dtype[np.uint32 | np.uint64] = np.dtype(np.uint32 if self._pack_bits == 16 else np.uint64)
+        self._empty = self._dtype.type(2 ** (2 * self._pack_bits) - 1)  # larger than any pair
         bits = max(int(8 * first.size).bit_length(), 4)
         self._shift = self._dtype.type(2 * self._pack_bits - bits)
         # Multiplicative hashing by the golden ratio (Knuth, The Art of Computer Programming, 6.4).
@@ -241,8 +241,8 @@ class PairTable:
             left = left[(found != keys[left]) & (found != self._empty)]
         return self._values[slots]  # a free slot holds `UNKNOWN`
 
-    def _pack(self, first: Integers, second: Integers) -> npt.NDArray[np.unsignedinteger]:
+    def _pack(self, first: Integers, second: Integers) -> npt.NDArray[np.uint32 | np.uint64]:
         return (first.astype(self._dtype) << self._dtype.type(self._pack_bits)) | second.astype(self._dtype)
 
-    def _slots(self, keys: npt.NDArray[np.unsignedinteger]) -> Integers:
+    def _slots(self, keys: npt.NDArray[np.uint32 | np.uint64]) -> Positions:
         return ((keys * self._factor) >> self._shift).astype(np.int64)
