@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import io
 import os
 import shutil
 import sys
@@ -46,8 +47,11 @@ def refuse_shadows(*packages: str) -> None:
         if spec is None:
             continue  # not hidden but absent: the import itself says so
         found = Path(spec.origin or next(iter(spec.submodule_search_locations or [package]))).resolve()
-        if home / package in (found, found.parent):
+        ours = home / package / "__init__.py"
+        if ours.parent in (found, found.parent):
             continue
+        if found.name == ours.name and ours.is_file() and found.read_bytes() == ours.read_bytes():
+            continue  # another copy of Sektor, such as the one MLflow keeps with a model
         theirs = found.parent if found.name == "__init__.py" else found
         if not sys.flags.safe_path and theirs.parent in (Path(entry).resolve() for entry in sys.path[:1]):
             repair = "rename it, or start Python with -P, which leaves its folder out"
@@ -219,24 +223,38 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     try:
         refuse_shadows("data")
-        return _run(args)
+        code = _run(args)
+        if sys.stdout is not None:
+            sys.stdout.flush()  # here, where a failure still has an exit code and a message of ours
+        return code
     except BrokenPipeError:
-        # Whoever read our output has gone: nothing is left to say, and Python must not say so at exit either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_standard_output()  # whoever read it has gone: nothing is left to say
         return 1
     except KeyboardInterrupt:
         print("sektor-predict: interrupted; no output was written", file=sys.stderr)
         return 130
     except (ValueError, OSError, ImportError) as error:
         print(f"sektor-predict: {_one_line(error)}", file=sys.stderr)
+        _give_up_standard_output()
         return 2
+
+
+def _give_up_standard_output() -> None:
+    """Keep Python from failing again at exit, loudly, with output that cannot be written."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except AttributeError:
+        return  # it was closed from the start
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="sektor-predict",
         description="Label Indonesian news articles with the industries they are about.",
-        epilog="A row that cannot be labelled goes to OUTPUT.rejects.jsonl with its line and the reason; the rest is labelled.",
+        epilog="A row that cannot be labelled goes to OUTPUT.rejects.jsonl with its line and the reason; "
+        "the rest is labelled.",
     )
     articles = parser.add_argument_group("articles")
     articles.add_argument(
@@ -284,13 +302,16 @@ def _run(args: argparse.Namespace) -> int:
     from data.writer import STANDARD_OUTPUT, open_writer
 
     path = None if args.output in (None, STANDARD_OUTPUT) else Path(args.output)
+    if path is not None:
+        _refuse_input_as_output(args.input, path)
     run = _Run(predictor, args)
     with ExitStack() as stack:
         batches = run.read()
+        # Opened first and so completed last: no rejects without the output they were rejected from.
+        rejects = stack.enter_context(_Rejects(None if path is None else Path(f"{path}.rejects.jsonl"), args.overwrite))
         writer: Writer | _Table = _Table(predictor.sectors)
         if args.output is not None:
             writer = stack.enter_context(open_writer(args.output, predictor.sectors, args.overwrite))
-        rejects = stack.enter_context(_Rejects(None if path is None else Path(f"{path}.rejects.jsonl")))
         progress = None if args.quiet else stack.enter_context(_progress())
         for rows in batches:
             labelled, rejected = run.label(rows)
@@ -315,6 +336,17 @@ def _threshold(option: str) -> tuple[str, float]:
         raise UsageError(f"--threshold {option}: expected SECTOR=VALUE, as in ev=0.4") from None
 
 
+def _refuse_input_as_output(inputs: Sequence[str], output: Path) -> None:
+    """Raises UsageError if the output is a file that would be read as input, and lost or labelled with the rest."""
+    for source in map(Path, inputs):
+        if (
+            output.is_file()
+            and source.exists()
+            and (source.samefile(output) or (source.is_dir() and output.resolve().is_relative_to(source.resolve())))
+        ):
+            raise UsageError(f"{output}: is read as input, expected another name for the output")
+
+
 class _Run:
     """One run of the batch script: labels batch after batch and keeps count of rows labelled, rejected, by sector."""
 
@@ -323,7 +355,9 @@ class _Run:
         self.args = args
         self.labelled = self.rejected = 0
         self.by_sector: Counter[str] = Counter()
-        self._kept: dict[str, str] | None = None  # input column -> output column, once a table's header is settled
+        self._found: dict[str, str | None] = {}  # what is in which column of the file being read
+        self._path = ""  # of that file
+        self._header: dict[str, str] | None = None  # input column -> output column, once a table's header is settled
 
     def read(self) -> Iterator[Batch]:
         """All batches of the input; the first is read at once, so that no output is begun for a useless input."""
@@ -367,7 +401,7 @@ class _Run:
         numbers = (self.labelled + self.rejected + picked + before + 1).tolist()
         given = [None] * len(rows) if identity is None else rows.json_texts(identity)
         ids = [given[place] for place in picked.tolist()]
-        ids = [str(number) if text in (None, "null") else text for text, number in zip(ids, numbers, strict=True)]
+        ids = [str(number) if text in (None, "null", '""') else text for text, number in zip(ids, numbers, strict=True)]
 
         self.labelled += len(picked)
         self.rejected += len(rejected)
@@ -376,19 +410,31 @@ class _Run:
         return LabelledBatch(rows, picked, ids, labels, bodies, heads, kept), rejected
 
     def _columns(self, rows: Batch) -> tuple[str, str | None, str | None]:
-        """The names of the text, title and id columns. Raises ReadError when there is none for the text."""
+        """The names of the text, title and id columns; those found in a file hold for the rest of it.
+
+        Raises ReadError when there is none for the text, or none of a name that was given.
+        """
         from data.reader import ID_COLUMNS, TEXT_COLUMNS, TITLE_COLUMNS, ReadError, find_column
 
-        columns = list(rows.columns)
-        text = find_column(columns, self.args.text_column, TEXT_COLUMNS, "text")
-        title = find_column(columns, self.args.title_column, TITLE_COLUMNS, "title")
-        identity = find_column(columns, self.args.id_column, ID_COLUMNS, "id")
-        if text is None and len(rows):
-            raise ReadError(
-                f"{rows.path}: found no text column among {', '.join(columns)}; "
-                f"expected one of {', '.join(TEXT_COLUMNS)}, or name it with --text-column"
-            )
-        return text or TEXT_COLUMNS[0], title, identity
+        if rows.path != self._path:
+            self._path, self._found = rows.path, {}
+        if rows.columns or len(rows):  # else all rows so far are broken, and there is no telling
+            for what, given, usual in (
+                ("text", self.args.text_column, TEXT_COLUMNS),
+                ("title", self.args.title_column, TITLE_COLUMNS),
+                ("id", self.args.id_column, ID_COLUMNS),
+            ):
+                if self._found.get(what) is None:
+                    try:
+                        self._found[what] = find_column(rows.columns, given, usual, what)
+                    except ReadError as error:
+                        raise ReadError(f"{rows.path}: {error}") from None
+            if self._found["text"] is None:
+                raise ReadError(
+                    f"{rows.path}: found no text column among {', '.join(rows.columns) or 'none'}; "
+                    f"expected one of {', '.join(TEXT_COLUMNS)}, or name it with --text-column"
+                )
+        return self._found.get("text") or TEXT_COLUMNS[0], self._found.get("title"), self._found.get("id")
 
     def _columns_kept(self, rows: Batch, identity: str | None) -> tuple[dict[str, str], dict[int, str]]:
         """The input columns to pass through with their output names, and rows with a column that came too late.
@@ -396,21 +442,26 @@ class _Run:
         JSON objects take any column; a table has the columns of its first batch, and a row with another is rejected
         rather than cut.
         """
-        from data.writer import label_columns
+        from data.writer import JsonLinesWriter, label_columns, writer_for
 
-        if not self.args.keep_columns:
+        if not self.args.keep_columns or self.args.output is None:
             return {}, {}
         own = set(label_columns(self.predictor.sectors))
-        kept = {name: f"input_{name}" if name in own else name for name in rows.columns if name != identity}
-        if not rows.json or self.args.output is None or Path(self.args.output).suffix not in (".csv", ".parquet"):
+        kept: dict[str, str] = {}
+        for name in rows.columns:
+            if name != identity:
+                kept[name] = name
+                while kept[name] in own or (kept[name] != name and kept[name] in rows.columns):
+                    kept[name] = f"input_{kept[name]}"
+        if issubclass(writer_for(self.args.output), JsonLinesWriter):
             return kept, {}
-        if self._kept is None:
-            self._kept = kept
+        if self._header is None and kept:
+            self._header = kept
         late: dict[int, str] = {}
-        for name in kept.keys() - self._kept.keys():
+        for name in kept.keys() - (self._header or {}).keys():
             for place in np.flatnonzero(rows.column(name).is_valid().to_numpy(zero_copy_only=False)).tolist():
                 late[place] = f"column {name!r} is not among those of the first rows, which make the table's header"
-        return self._kept, late
+        return self._header or {}, late
 
     def _find_unfit(self, rows: Batch, text: str, title: str | None, reasons: dict[int, str]) -> None:
         """Add the rows whose text is no text."""
@@ -441,61 +492,76 @@ class _Run:
 class _Rejects:
     """The file of rejected rows, there only if there are any; without a path they go to standard error."""
 
-    def __init__(self, path: Path | None):
+    def __init__(self, path: Path | None, overwrite: bool):
+        from data.writer import refuse_to_replace
+
         self.path = path
         self._stream: IO[str] | None = None
+        if path is not None:
+            refuse_to_replace(path, overwrite)
 
     def write(self, rejects: Sequence[Reject]) -> None:
-        from data.writer import reject_line
+        from data.writer import naming, reject_line
 
         for reject in rejects:
             if self.path is None:
-                print(f"{reject.path}:{reject.line}: {_one_line(reject.reason)}", file=sys.stderr)
+                print(_one_line(f"{reject.path}:{reject.line}: {reject.reason}"), file=sys.stderr)
                 continue
-            if self._stream is None:
-                self._stream = open(f"{self.path}.partial", "w", encoding="utf-8", newline="\n")  # noqa: SIM115
-            self._stream.write(reject_line(reject) + "\n")
+            with naming(self.path):
+                if self._stream is None:
+                    # A file's name may hold bytes that are no text.
+                    self._stream = open(f"{self.path}.partial", "w", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
+                self._stream.write(reject_line(reject) + "\n")
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
-        if self._stream is not None:
-            self._stream.close()
+        from data.writer import naming
+
         if self.path is None:
             return
         partial = Path(f"{self.path}.partial")
-        if kind is not None:
-            partial.unlink(missing_ok=True)
-        elif self._stream is not None:
-            partial.replace(self.path)
-        else:
-            self.path.unlink(missing_ok=True)  # of an earlier run whose output this one has replaced
+        try:
+            with naming(self.path):
+                if self._stream is not None:
+                    self._stream.close()
+                if kind is None and self._stream is not None:
+                    partial.replace(self.path)
+                elif kind is None:
+                    self.path.unlink(missing_ok=True)  # of an earlier run whose output this one has replaced
+        finally:
+            if self._stream is not None:
+                partial.unlink(missing_ok=True)
 
 
 class _Table:
     """Prints labelled rows as lines of a table for people."""
 
+    NAME = 20  # characters of an article's id and headline that are shown at least
+    CELL = 12  # characters a sector
+
     def __init__(self, sectors: Sequence[str]):
         self.sectors = sectors
         self._begun = False
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a headline's letters still gets the table
 
     def write(self, batch: LabelledBatch) -> None:
         from data.writer import plain
 
-        width = max(60, shutil.get_terminal_size().columns)
+        room = max(self.NAME, shutil.get_terminal_size().columns - self.CELL * len(self.sectors) - self.CELL)
         if not self._begun:
-            heads = "".join(f"{sector[:10]:>12}" for sector in self.sectors)
-            print(f"{'article':<{width - 12 * len(self.sectors) - 10}}{heads}{'coverage':>10}")
+            heads = "".join(f"{sector[: self.CELL - 2]:>{self.CELL}}" for sector in self.sectors)
+            print(f"{'article':<{room + 2}}{heads}{'coverage':>10}")
             self._begun = True
         labels = batch.labels
-        for place, row in enumerate(batch.picked.tolist()):
-            head = batch.headline(place)
-            name = f"{plain(batch.ids[place])}  {head}"
-            room = width - 12 * len(self.sectors) - 12
+        for place in range(len(batch.ids)):
+            name = f"{plain(batch.ids[place])}  {batch.headline(place)}"
+            name = "".join(c if c.isprintable() else " " for c in name)  # no control codes to the terminal
             name = name if len(name) <= room else name[: room - 1] + "…"
             cells = "".join(
-                f"{('* ' if k == labels.primary[place] else '+ ' if said else '') + f'{p:.2f}':>12}"
+                f"{('* ' if k == labels.primary[place] else '+ ' if said else '') + f'{p:.2f}':>{self.CELL}}"
                 for k, (p, said) in enumerate(
                     zip(labels.probabilities[place].tolist(), labels.predicted[place].tolist(), strict=True)
                 )

@@ -6,17 +6,17 @@ at: JSON lists and objects; in CSV `ev|automotive` and one column a sector; in P
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
+import re
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Protocol, Self
+from typing import BinaryIO, Final, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -26,9 +26,10 @@ import pyarrow.parquet as pq
 from data.reader import Batch, Reject, json_string
 from features.strings import string_array
 
-STANDARD_OUTPUT = "-"
-PROBABILITY = "probability_"  # opens the names of the probability columns in CSV and Parquet
-DIGITS = 6  # significant digits of a probability in text formats
+STANDARD_OUTPUT: Final = "-"
+PROBABILITY: Final = "probability_"  # opens the names of the probability columns in CSV and Parquet
+DIGITS: Final = 6  # significant digits of a probability in text formats
+NEEDS_QUOTES: Final = re.compile(r'[",\r\n]')
 
 
 class WriteError(ValueError):
@@ -53,8 +54,8 @@ class LabelledBatch:
     """A batch with its labels.
 
     rows: the batch as read. picked: (n,), which of its rows were labelled. ids: (n,), each row's id as JSON text (of a
-    JSONL input as it stood there). labels: those of the n rows. texts and titles: string arrays (n,), what was labelled.
-    kept: input columns to pass through, with their output names.
+    JSONL input as it stood there). labels: those of the n rows. texts and titles: string arrays (n,), what was
+    labelled. kept: input columns to pass through, with their output names.
     """
 
     rows: Batch
@@ -71,6 +72,17 @@ class LabelledBatch:
         return " ".join((title or self.texts[place].as_py() or "")[:300].split())
 
 
+@contextmanager
+def naming(path: str | Path) -> Iterator[None]:
+    """Turns a failure to write into a WriteError that names the file; a broken pipe stays what it is."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise WriteError(f"{path}: cannot be written: {(error.strerror or str(error)).lower()}") from error
+
+
 class Writer(ABC):
     """Writes labelled batches to `path`; nothing stands there until `close`.
 
@@ -82,27 +94,34 @@ class Writer(ABC):
         self.path = path
         self.sectors = tuple(sectors)
         self.partial = path.with_name(path.name + ".partial")
-        if path.exists() and not overwrite:
-            raise WriteError(f"{path}: exists already; give another name or --overwrite")
-        try:
+        refuse_to_replace(path, overwrite)
+        with naming(path):
             self._open()
-        except OSError as error:
-            raise WriteError(f"{path}: cannot be written: {(error.strerror or str(error)).lower()}") from None
 
     @abstractmethod
     def _open(self) -> None: ...
 
-    @abstractmethod
     def write(self, batch: LabelledBatch) -> None:
         """Append the rows of a batch."""
+        with naming(self.path):
+            self._write(batch)
 
     @abstractmethod
-    def _finish(self) -> None: ...
+    def _write(self, batch: LabelledBatch) -> None: ...
+
+    @abstractmethod
+    def _finish(self) -> None:
+        """Complete what was begun and close it."""
+
+    @abstractmethod
+    def _abandon(self) -> None:
+        """Close what was begun, whatever state it is in."""
 
     def close(self) -> None:
         """Complete the file and move it to its place."""
-        self._finish()
-        os.replace(self.partial, self.path)
+        with naming(self.path):
+            self._finish()
+            os.replace(self.partial, self.path)
 
     def __enter__(self) -> Self:
         return self
@@ -113,26 +132,33 @@ class Writer(ABC):
         try:
             if kind is None:
                 self.close()
-        except OSError as failure:
-            kind = type(failure)
-            raise WriteError(f"{self.path}: cannot be written: {(failure.strerror or str(failure)).lower()}") from None
+        except BaseException:
+            kind = BaseException
+            raise
         finally:
             if kind is not None:
+                with suppress(OSError):
+                    self._abandon()
                 self.partial.unlink(missing_ok=True)
 
 
-class JsonLinesWriter(Writer):
-    """One JSON object a line. `-` writes to standard output as it goes."""
+def refuse_to_replace(path: Path, overwrite: bool) -> None:
+    """Raises WriteError if something stands at `path` that may not be replaced by a file."""
+    if path.is_dir():
+        raise WriteError(f"{path}: is a folder, expected the name of a file")
+    if path.exists() and not overwrite:
+        raise WriteError(f"{path}: exists already; give another name or --overwrite")
 
-    _stream: IO[str]
+
+class JsonLinesWriter(Writer):
+    """One JSON object a line."""
+
+    _stream: BinaryIO
 
     def _open(self) -> None:
-        if str(self.path) == STANDARD_OUTPUT:
-            self._stream = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8", newline="\n", write_through=True)
-        else:
-            self._stream = open(self.partial, "w", encoding="utf-8", newline="\n")  # noqa: SIM115
+        self._stream = self.partial.open("wb")
 
-    def write(self, batch: LabelledBatch) -> None:
+    def _write(self, batch: LabelledBatch) -> None:
         kept = [(json_string(name), batch.rows.json_texts(column)) for column, name in batch.kept.items()]
         names = [json_string(sector) for sector in self.sectors]
         lines = []
@@ -153,55 +179,70 @@ class JsonLinesWriter(Writer):
                 if texts[row] is not None:
                     line += f", {name}: {texts[row]}"
             lines.append(line + "}\n")
-        self._stream.write("".join(lines))
+        self._stream.write("".join(lines).encode())
 
     def _finish(self) -> None:
-        if str(self.path) == STANDARD_OUTPUT:
-            self._stream.flush()
-            self._stream.detach()
-        else:
-            self._stream.close()
+        self._stream.close()
+
+    def _abandon(self) -> None:
+        self._stream.close()
+
+
+class StandardOutputWriter(JsonLinesWriter):
+    """JSON lines on standard output, batch by batch: who reads it sees each as soon as it is labelled."""
+
+    def _open(self) -> None:
+        if sys.stdout is None:
+            raise WriteError("standard output is closed, expected it open for -o -")
+        self._stream = sys.stdout.buffer
+
+    def _write(self, batch: LabelledBatch) -> None:
+        super()._write(batch)
+        self._stream.flush()
+
+    def _abandon(self) -> None: ...
 
     def close(self) -> None:
-        if str(self.path) == STANDARD_OUTPUT:
-            self._finish()
-        else:
-            super().close()
+        """Nothing is left to do: every batch was flushed."""
 
 
 class CsvWriter(Writer):
     """Comma-separated with a header; sectors joined by `|`, one probability column a sector."""
 
-    _stream: IO[str]
+    _stream: BinaryIO
 
     def _open(self) -> None:
-        self._stream = open(self.partial, "w", encoding="utf-8", newline="")  # noqa: SIM115
-        self._writer = csv.writer(self._stream, lineterminator="\n")
-        self._header: list[str] | None = None
+        self._stream = self.partial.open("wb")
+        self._begun = False
 
-    def write(self, batch: LabelledBatch) -> None:
-        if self._header is None:
-            self._header = [*_label_columns(self.sectors), *batch.kept.values()]
-            self._writer.writerow(self._header)
+    def _write(self, batch: LabelledBatch) -> None:
+        self._begin(batch.kept.values())
         kept = [batch.rows.column(column).to_pylist() for column in batch.kept]
+        lines = []
         for place, row in enumerate(batch.picked.tolist()):
-            said = [
-                sector for sector, yes in zip(self.sectors, batch.labels.predicted[place].tolist(), strict=True) if yes
+            said = batch.labels.predicted[place].tolist()
+            primary = batch.labels.primary[place]
+            cells = [
+                plain(batch.ids[place]),
+                "|".join(sector for sector, yes in zip(self.sectors, said, strict=True) if yes),
+                self.sectors[primary] if primary >= 0 else "",
+                *(f"{p:.{DIGITS}g}" for p in batch.labels.probabilities[place].tolist()),
+                f"{batch.labels.coverage[place]:.{DIGITS}g}",
+                *("" if texts[row] is None else texts[row] for texts in kept),
             ]
-            self._writer.writerow(
-                [
-                    plain(batch.ids[place]),
-                    "|".join(said),
-                    self.sectors[batch.labels.primary[place]] if batch.labels.primary[place] >= 0 else "",
-                    *(f"{p:.{DIGITS}g}" for p in batch.labels.probabilities[place].tolist()),
-                    f"{batch.labels.coverage[place]:.{DIGITS}g}",
-                    *("" if texts[row] is None else texts[row] for texts in kept),
-                ]
-            )
+            lines.append(csv_line(cells))
+        self._stream.write("".join(lines).encode())
+
+    def _begin(self, kept: Iterable[str]) -> None:
+        if not self._begun:
+            self._stream.write(csv_line([*_label_columns(self.sectors), *kept]).encode())
+            self._begun = True
 
     def _finish(self) -> None:
-        if self._header is None:
-            self._writer.writerow(_label_columns(self.sectors))
+        self._begin([])
+        self._stream.close()
+
+    def _abandon(self) -> None:
         self._stream.close()
 
 
@@ -217,7 +258,7 @@ class ParquetWriter(Writer):
         types |= {name: pa.float64() for name in _label_columns(self.sectors)[3:]}
         return pa.schema([*types.items(), *((name, pa.string()) for name in kept)])
 
-    def write(self, batch: LabelledBatch) -> None:
+    def _write(self, batch: LabelledBatch) -> None:
         schema = self._schema(list(batch.kept.values()))
         if self._parquet is None:
             self._parquet = pq.ParquetWriter(self.partial, schema, compression="zstd")
@@ -241,6 +282,10 @@ class ParquetWriter(Writer):
             self._parquet = pq.ParquetWriter(self.partial, self._schema([]), compression="zstd")
         self._parquet.close()
 
+    def _abandon(self) -> None:
+        if self._parquet is not None:
+            self._parquet.close()
+
 
 WRITERS: dict[str, type[Writer]] = {
     ".jsonl": JsonLinesWriter,
@@ -252,10 +297,20 @@ WRITERS: dict[str, type[Writer]] = {
 
 def open_writer(path: str, sectors: Sequence[str], overwrite: bool = False) -> Writer:
     """The writer for a path by its extension; `-` is JSONL on standard output. Raises WriteError."""
-    kind = JsonLinesWriter if path == STANDARD_OUTPUT else WRITERS.get(Path(path).suffix.lower())
+    kind = writer_for(path)
+    if kind is StandardOutputWriter:
+        return kind(Path("standard output"), sectors, overwrite=True)
+    return kind(Path(path), sectors, overwrite)
+
+
+def writer_for(path: str) -> type[Writer]:
+    """The kind of writer for a path. Raises WriteError for an extension there is none for."""
+    if path == STANDARD_OUTPUT:
+        return StandardOutputWriter
+    kind = WRITERS.get(Path(path).suffix.lower())
     if kind is None:
         raise WriteError(f"{path}: unknown extension {Path(path).suffix!r}, expected one of {', '.join(WRITERS)}")
-    return kind(Path(path), sectors, overwrite or path == STANDARD_OUTPUT)
+    return kind
 
 
 def reject_line(reject: Reject) -> str:
@@ -264,6 +319,16 @@ def reject_line(reject: Reject) -> str:
         {"path": reject.path, "line": reject.line, "reason": reject.reason, "raw": reject.raw},
         ensure_ascii=False,
     )
+
+
+def csv_line(cells: Sequence[str]) -> str:
+    """A row of CSV, quoted as in RFC 4180.
+
+    Python's `csv.writer` leaves a carriage return unquoted where lines end in a newline alone, and readers then take it
+    for the end of the row.
+    """
+    quoted = ('"' + cell.replace('"', '""') + '"' if NEEDS_QUOTES.search(cell) else cell for cell in cells)
+    return ",".join(quoted) + "\n"
 
 
 def plain(json_text: str) -> str:
