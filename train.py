@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
+import math
 import platform
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -31,7 +32,7 @@ from data.sectors import Sector, read_sectors
 from models.calibration import calibrate, sigmoid
 from models.card import model_card
 from models.evaluation import Evaluation, evaluate
-from models.store import Model, write_model
+from models.store import Model, refuse_to_replace, write_model
 
 if TYPE_CHECKING:
     from models.classifier import Configuration
@@ -219,6 +220,7 @@ def _run(args: argparse.Namespace) -> int:
     paths = [*([] if args.no_bundled else [BUNDLED]), *map(Path, args.data)]
     if not paths:
         raise ValueError("--no-bundled without --data leaves nothing to train on")
+    refuse_to_replace(args.output)  # now, not after a minute of training
     if not args.no_bundled and not BUNDLED.is_dir():
         raise ValueError("the bundled articles are not installed (only a clone has them): use --no-bundled --data PATH")
 
@@ -260,7 +262,8 @@ def _run(args: argparse.Namespace) -> int:
         print(f"sektor-train: {run.failure}", file=sys.stderr)
     elif recorded:
         print(
-            f"MLflow: version {recorded.model_version} of sektor, {recorded.alias} (make ui, or {recorded.tracking_uri})"
+            f"MLflow: version {recorded.model_version} of sektor, {recorded.alias} "
+            f"(make ui, or {recorded.tracking_uri})"
         )
     return 0
 
@@ -313,21 +316,27 @@ def _configuration(args: argparse.Namespace) -> Configuration:
     names = ("min_df", "max_df", "bigram_min_df", "title_weight", "regularization", "class_weight")
     changes = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     for name in ("min_df", "title_weight", "regularization", "max_df"):
-        if changes.get(name, 1) <= 0:
-            raise ValueError(f"--{name.replace('_', '-')} {changes[name]}: expected more than 0")
+        _require(args, name, lambda value: 0 < value < math.inf, "more than 0")
+    _require(args, "max_df", lambda share: share <= 1, "a share of at most 1")
+    _require(args, "bigram_min_df", lambda number: number >= 0, "at least 0")
     if changes.get("bigram_min_df") == 0:
         changes["bigram_min_df"] = None
     return replace(Configuration(), sublinear=not args.no_sublinear, **changes)
 
 
 def _settings(args: argparse.Namespace) -> Settings:
-    if args.folds < 2:
-        raise ValueError(f"--folds {args.folds}: expected at least 2")
-    if args.beta <= 0:
-        raise ValueError(f"--beta {args.beta}: expected more than 0")
-    if args.jobs < 1:
-        raise ValueError(f"--jobs {args.jobs}: expected at least 1")
+    _require(args, "folds", lambda number: number >= 2, "at least 2")
+    _require(args, "beta", lambda value: 0 < value < math.inf, "more than 0")
+    _require(args, "jobs", lambda number: number >= 1, "at least 1")
+    _require(args, "seed", lambda number: 0 <= number < 2**32, "a whole number from 0 to 4294967295")
     return Settings(args.folds, args.beta, args.seed, args.jobs)
+
+
+def _require(args: argparse.Namespace, name: str, holds: Callable[[float], bool], expected: str) -> None:
+    """Raises ValueError if an option was given a value (never NaN) that does not do."""
+    value = getattr(args, name)
+    if value is not None and not holds(value):
+        raise ValueError(f"--{name.replace('_', '-')} {value}: expected {expected}")
 
 
 if __name__ == "__main__":

@@ -35,8 +35,8 @@ def sigmoid(x: Floats) -> Floats:
 
 def prevalence_weights(positive: npt.NDArray[np.bool_], prevalence: float) -> Floats:
     """Weights (n,), 1 on average, under which the share of positives is `prevalence`."""
-    share = positive.mean()
-    return np.where(positive, prevalence / share, (1 - prevalence) / (1 - share))
+    share = float(positive.mean())
+    return np.asarray(np.where(positive, prevalence / share, (1 - prevalence) / (1 - share)))
 
 
 def calibrate(scores: Floats, positive: npt.NDArray[np.bool_], prevalence: float, beta: float = 1.0) -> Calibration:
@@ -48,13 +48,15 @@ def calibrate(scores: Floats, positive: npt.NDArray[np.bool_], prevalence: float
     Raises ValueError unless both positives and negatives are there and 0 < prevalence < 1.
     """
     from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     if not 0 < prevalence < 1:
         raise ValueError(f"found prevalence {prevalence}, expected a share between 0 and 1")
     if positive.all() or not positive.any():
         raise ValueError(f"found {positive.sum()} positive of {positive.size} articles, expected both kinds")
     weights = prevalence_weights(positive, prevalence)
-    fitted = LogisticRegression(C=np.inf, tol=1e-8, max_iter=1000).fit(scores[:, None], positive, weights)
+    with threadpool_limits(1):  # sums whose last digits do not depend on the machine's cores
+        fitted = LogisticRegression(C=np.inf, tol=1e-8, max_iter=1000).fit(scores[:, None], positive, weights)
     slope, offset = float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
     return Calibration(slope, offset, best_threshold(sigmoid(slope * scores + offset), weights, beta))
 

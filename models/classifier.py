@@ -16,6 +16,7 @@ from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 Floats = npt.NDArray[np.float64]
 
@@ -41,9 +42,10 @@ class Configuration:
 
 def pipeline(configuration: Configuration) -> Pipeline:
     """An unfitted pipeline from counts (n_articles, n_terms) to decision scores (n_articles, n_sectors)."""
+    min_df = min(configuration.min_df, configuration.bigram_min_df or configuration.min_df)
     return Pipeline(
         [
-            ("frequent", FrequentTerms(configuration.min_df)),
+            ("frequent", FrequentTerms(min_df)),
             ("tfidf", TfidfTransformer(sublinear_tf=configuration.sublinear)),
             ("sectors", SectorClassifier(configuration.regularization, configuration.class_weight)),
         ]
@@ -53,8 +55,8 @@ def pipeline(configuration: Configuration) -> Pipeline:
 class FrequentTerms(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Drops the terms that fewer than `min_df` of the articles it is fitted on hold.
 
-    The vocabulary is learned from all articles; in cross-validation this keeps a fold from knowing terms that are frequent
-    only thanks to the articles it is tested on. Fitted on all articles it drops nothing.
+    The vocabulary is learned from all articles; in cross-validation this keeps a fold from knowing terms that are
+    frequent only thanks to the articles it is tested on. Fitted on all articles it drops nothing.
     """
 
     def __init__(self, min_df: int = 3):
@@ -96,7 +98,8 @@ class SectorClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             positive = y[known, sector] >= 1
             if positive.all() or not positive.any():
                 raise ValueError(
-                    f"sector {sector}: found {positive.sum()} positive of {known.size} known articles, expected both kinds"
+                    f"sector {sector + 1} of {y.shape[1]}: found {positive.sum()} positive among the {known.size} "
+                    "articles whose level is known, expected both kinds"
                 )
             # liblinear's primal Newton method is deterministic, and was 40 times faster than L-BFGS on sparse articles.
             model = LogisticRegression(
@@ -105,7 +108,10 @@ class SectorClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 solver="liblinear",
                 tol=1e-6,
                 max_iter=1000,
-            ).fit(X[known], positive)
+            )
+            # With several threads BLAS adds up in another order; the last digits would depend on the machine's cores.
+            with threadpool_limits(1, "blas"):
+                model.fit(X[known], positive)
             self.coef_[sector], self.intercept_[sector] = model.coef_[0], model.intercept_[0]
         return self
 

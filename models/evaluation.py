@@ -1,9 +1,9 @@
 """How good predictions are: arrays in, a dataclass out.
 
-The figures are those by which the project is judged. `full`: F1 with levels 1 and 2 both positive. `core`: F1 with level 2
-positive and level 1 left out. `ap`: average precision of the probabilities, level 1 and up positive. Each is there
-for every sector, as the mean over the sectors (macro) and, for F1, over all article-sector pairs at once (micro). A level
-that is unknown (nan) is left out of every figure of its sector.
+The figures are those by which the project is judged. `full`: F1 with levels 1 and 2 both positive. `core`: F1 with
+level 2 positive and level 1 left out. `ap`: average precision of the probabilities, level 1 and up positive. Each is
+there for every sector, as the mean over the sectors (macro) and, for F1, over all article-sector pairs at once (micro).
+A level that is unknown (nan) is left out of every figure of its sector.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ A linear model is a table, so it is kept as one. Nothing in the folder can execu
 
     terms.parquet   one row a term: term, document_frequency, idf, and a weight a sector (weight_<sector>)
     words.parquet   word -> its stems, separated by spaces: the stemmer's memo of the training corpus
-    model.json      sectors with intercept, calibration and threshold; preprocessing; what it was trained on and how well
-                    that went; format version; the digest of each table
+    model.json      sectors with intercept, calibration and threshold; preprocessing; what it was trained on and how
+                    well that went; format version; the digest of each table
     README.md       the model card
 """
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -61,18 +62,31 @@ class Model:
     training: Mapping[str, Any]
 
 
+def refuse_to_replace(folder: Path) -> None:
+    """Raises StoreError if something stands at `folder` that is neither a model nor an empty folder."""
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise StoreError(f"{folder}: is a file, expected a model to replace or a free name")
+    names = {path.name for path in folder.iterdir()}
+    if names and MODEL not in names:
+        raise StoreError(f"{folder}: exists and holds no {MODEL}, expected a model to replace or a free name")
+    if others := sorted(names - {TERMS, WORDS, MODEL, CARD}):
+        raise StoreError(f"{folder}: holds {others[0]}, which would be lost, expected a model's files alone")
+
+
 def write_model(model: Model, folder: Path, card: str) -> None:
     """Write a model folder, all of it or nothing; a model that stands there is replaced.
 
     Parameters: card, the text of the model card.
     Raises StoreError if something that is no model stands there, or the folder cannot be written.
     """
-    if folder.exists() and not (folder / MODEL).is_file() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise StoreError(f"{folder}: exists and holds no {MODEL}, expected a model to replace or a free name")
+    refuse_to_replace(folder)
+    place = folder.resolve()  # a link to a model stays a link
     partial: Path | None = None
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", suffix=".partial", dir=folder.parent))
+        place.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{place.name}-", suffix=".partial", dir=place.parent))
         partial.chmod(0o755)
         pq.write_table(_terms_table(model), partial / TERMS, compression="zstd")
         words = [
@@ -83,18 +97,27 @@ def write_model(model: Model, folder: Path, card: str) -> None:
         description = _description(model) | {"files": {name: _digest(partial / name) for name in (TERMS, WORDS)}}
         (partial / MODEL).write_text(json.dumps(description, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         (partial / CARD).write_text(card, encoding="utf-8")
-        if folder.exists():
-            replaced = partial.with_suffix(".replaced")
-            folder.rename(replaced)
-            partial.rename(folder)
-            shutil.rmtree(replaced)
-        else:
-            partial.rename(folder)
+        _put_in_place(partial, place)
     except OSError as error:
-        raise StoreError(f"{error.filename or folder}: cannot write the model: {error.strerror or error}") from None
+        raise StoreError(f"{folder}: cannot write the model: {(error.strerror or str(error)).lower()}") from error
     finally:
         if partial is not None:
             shutil.rmtree(partial, ignore_errors=True)
+
+
+def _put_in_place(partial: Path, place: Path) -> None:
+    """Move a finished model to its place; one that stands there goes only when the new one is there."""
+    if not place.exists():
+        partial.rename(place)
+        return
+    replaced = partial.with_suffix(".replaced")
+    place.rename(replaced)
+    try:
+        partial.rename(place)
+    except BaseException:
+        replaced.rename(place)
+        raise
+    shutil.rmtree(replaced, ignore_errors=True)
 
 
 def read_model(folder: Path) -> Model:
@@ -106,39 +129,59 @@ def read_model(folder: Path) -> Model:
     source = folder / MODEL
     try:
         description = json.loads(source.read_text(encoding="utf-8"))
-        terms, words = (_read_table(folder / name, description["files"][name]) for name in (TERMS, WORDS))
         if description["format"] != FORMAT:
             raise StoreError(f"{source}: found format {description['format']!r}, expected {FORMAT}: retrain it")
-        sectors = description["sectors"]
-        names = [sector["id"] for sector in sectors]
-        preprocessing = description["preprocessing"]
-        model = Model(
-            sectors=tuple(names),
-            prevalences=tuple(float(sector["prevalence"]) for sector in sectors),
-            terms=terms["term"].to_pylist(),
-            document_frequency=terms["document_frequency"].to_numpy(),
-            idf=terms["idf"].to_numpy(),
-            weights=np.stack([terms[f"weight_{name}"].to_numpy() for name in names], axis=1).astype(np.float64),
-            intercepts=np.array([float(sector["intercept"]) for sector in sectors]),
-            calibrations=tuple(Calibration(**sector["calibration"]) for sector in sectors),
-            words=dict(zip(words["word"].to_pylist(), map(_split, words["stems"].to_pylist()), strict=True)),
-            title_weight=int(preprocessing["title_weight"]),
-            sublinear=bool(preprocessing["sublinear"]),
-            training=description["training"],
-        )
+        terms, words = (_read_table(folder / name, description["files"][name]) for name in (TERMS, WORDS))
+        return _model(description, terms, words)
+    except StoreError:
+        raise
     except FileNotFoundError as error:
         raise StoreError(f"{error.filename}: no such file, expected a model folder with {MODEL}") from None
     except OSError as error:
-        raise StoreError(f"{error.filename or folder}: cannot read the model: {error.strerror or error}") from None
-    except (KeyError, TypeError, IndexError) as error:
-        raise StoreError(f"{source}: {type(error).__name__} {error}: expected a model as train.py writes it") from None
+        reason = (error.strerror or str(error)).lower()
+        raise StoreError(f"{error.filename or folder}: cannot read the model: {reason}") from None
     except UnicodeDecodeError as error:
         raise StoreError(f"{source}: not UTF-8 text ({error.reason}), expected JSON") from None
     except json.JSONDecodeError as error:
         raise StoreError(f"{source}:{error.lineno}: {error.msg}, expected JSON") from None
-    if not (np.isfinite(model.weights).all() and np.isfinite(model.idf).all() and np.isfinite(model.intercepts).all()):
-        raise StoreError(f"{folder / TERMS}: found a weight that is no number, expected finite ones")
+    except (AttributeError, LookupError, TypeError, ValueError) as error:  # of Arrow, too
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise StoreError(f"{source}: {reason}; expected a model as train.py writes it") from None
+
+
+def _model(description: Mapping[str, Any], terms: pa.Table, words: pa.Table) -> Model:
+    """The model of a description and its tables; any exception means that they are none."""
+    sectors = description["sectors"]
+    names = [str(sector["id"]) for sector in sectors]
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"found the sectors {names}, expected at least one, each once")
+    preprocessing = description["preprocessing"]
+    model = Model(
+        sectors=tuple(names),
+        prevalences=tuple(_number(sector["prevalence"]) for sector in sectors),
+        terms=terms["term"].to_pylist(),
+        document_frequency=terms["document_frequency"].to_numpy(),
+        idf=terms["idf"].to_numpy(),
+        weights=np.stack([terms[f"weight_{name}"].to_numpy() for name in names], axis=1).astype(np.float64),
+        intercepts=np.array([_number(sector["intercept"]) for sector in sectors]),
+        calibrations=tuple(
+            Calibration(**{name: _number(value) for name, value in sector["calibration"].items()}) for sector in sectors
+        ),
+        words=dict(zip(words["word"].to_pylist(), map(_split, words["stems"].to_pylist()), strict=True)),
+        title_weight=int(_number(preprocessing["title_weight"])),
+        sublinear=bool(preprocessing["sublinear"]),
+        training=dict(description["training"]),
+    )
+    if not (np.isfinite(model.weights).all() and np.isfinite(model.idf).all()):
+        raise ValueError("found a weight that is no number, expected finite ones")
     return model
+
+
+def _number(value: object) -> float:
+    """A JSON number as it is; raises ValueError for anything else, NaN and infinity included."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"found {value!r:.40}, expected a number")
+    return float(value)
 
 
 def _split(stems: str) -> tuple[str, ...]:
