@@ -24,6 +24,7 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,6 +63,7 @@ def refuse_shadows(*packages: str) -> None:
 
 refuse_shadows("features", "models")
 
+from features.stems import StemmingPool
 from features.strings import string_array
 from features.vocabulary import Vocabulary
 from models.scoring import Labels, Scorer
@@ -139,7 +141,9 @@ class Predictor:
         ----------
         texts: whole articles (`judul\\nisi ...`), or their texts where titles are given apart.
         titles: one a text, None for none. `title + "\\n" + text` predicts exactly the same.
-        workers: processes that may stem words never seen before, where there are thousands of them.
+        workers: threads that label batches side by side, and as many processes that share the stemming of new words
+            once there are thousands of them. The predictions are the same, to the last bit. With more than 1, call from
+            under `if __name__ == "__main__":`.
 
         Raises TypeError for a bare string; ValueError, naming the place, for an article or title that is no string, or
         for other than one title a text. A blank article gets no sectors.
@@ -148,22 +152,28 @@ class Predictor:
         heads = None if titles is None else _strings(titles, "title", none=True)
         if heads is not None and len(heads) != len(texts):
             raise ValueError(f"found {len(heads)} titles for {len(texts)} texts, expected one a text")
-        predictions: list[Prediction] = []
-        for start, stop in _batches(texts):
-            part = None if heads is None else string_array(heads[start:stop])
-            predictions += self._predictions(self.label(string_array(texts[start:stop]), part, workers))
-        return predictions
+        with StemmingPool(workers) as pool, ThreadPoolExecutor(workers) as threads:
+
+            def label(bounds: tuple[int, int]) -> Labels:
+                part = None if heads is None else string_array(heads[slice(*bounds)])
+                return self.label(string_array(texts[slice(*bounds)]), part, pool)
+
+            run = map if workers == 1 else threads.map
+            return [p for labels in run(label, _batches(texts)) for p in self._predictions(labels)]
 
     def predict_one(self, text: str, title: str | None = None) -> Prediction:
         """Label one article; raises ValueError if it is not a string."""
         return self.predict([text], None if title is None else [title])[0]
 
-    def label(self, texts: pa.StringArray, titles: pa.StringArray | None = None, workers: int = 1) -> Labels:
+    def label(
+        self, texts: pa.StringArray, titles: pa.StringArray | None = None, pool: StemmingPool | None = None
+    ) -> Labels:
         """Label one batch of articles, arrays in, arrays out; nulls count as empty.
 
-        Parameters: texts and titles, string arrays (n,). Memory grows with n: feed thousands at a time, not millions.
+        Parameters: texts and titles, string arrays (n,); pool, processes that share the stemming of new words. Memory
+        grows with n: feed thousands at a time, not millions.
         """
-        return self._scorer.labels(self._vocabulary.count(texts, titles, workers), self._limits)
+        return self._scorer.labels(self._vocabulary.count(texts, titles, pool), self._limits)
 
     def _predictions(self, labels: Labels) -> list[Prediction]:
         names = self.sectors
@@ -304,8 +314,8 @@ def _run(args: argparse.Namespace) -> int:
     path = None if args.output in (None, STANDARD_OUTPUT) else Path(args.output)
     if path is not None:
         _refuse_input_as_output(args.input, path)
-    run = _Run(predictor, args)
     with ExitStack() as stack:
+        run = _Run(predictor, args, stack.enter_context(StemmingPool(args.workers)))
         batches = run.read()
         # Opened first and so completed last: no rejects without the output they were rejected from.
         rejects = stack.enter_context(_Rejects(None if path is None else Path(f"{path}.rejects.jsonl"), args.overwrite))
@@ -350,8 +360,9 @@ def _refuse_input_as_output(inputs: Sequence[str], output: Path) -> None:
 class _Run:
     """One run of the batch script: labels batch after batch and keeps count of rows labelled, rejected, by sector."""
 
-    def __init__(self, predictor: Predictor, args: argparse.Namespace):
+    def __init__(self, predictor: Predictor, args: argparse.Namespace, pool: StemmingPool):
         self.predictor = predictor
+        self.pool = pool
         self.args = args
         self.labelled = self.rejected = 0
         self.by_sector: Counter[str] = Counter()
@@ -395,7 +406,7 @@ class _Run:
         chosen = pa.array(picked)
         bodies = rows.column(text).take(chosen)
         heads = None if title is None else rows.column(title).take(chosen)
-        labels = self.predictor.label(bodies, heads, self.args.workers)
+        labels = self.predictor.label(bodies, heads, self.pool)
         # Rows are numbered as they stand in the input, those set aside included.
         before = np.searchsorted([reject.line for reject in rows.rejects], rows.lines[picked])
         numbers = (self.labelled + self.rejected + picked + before + 1).tolist()

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from multiprocessing import get_context
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Self
 
 from features.memo import Memo
 
@@ -164,8 +164,8 @@ _PREFIX_STEPS: Final = 3
 _LONGEST_AFFIXES: Final = _PREFIX_STEPS * 5 + 3 + 3 + 5
 
 # Starting two processes costs as much as stemming this many words.
-_WORTH_A_PROCESS: Final = 6000
-_CHUNKS_A_PROCESS: Final = 4
+_WORTH_PROCESSES: Final = 3000  # words for Sastrawi, over all calls, after which processes are started
+_CHUNK: Final = 64  # words sent to a process at a time
 # A longer token is rare: keeping it would let the text, not `memo_size`, decide how much memory is used.
 _LONGEST_REMEMBERED: Final = 64
 
@@ -237,43 +237,36 @@ class Stems:
         """
         return self._memo.get(word) or self.stems((word,))[0]
 
-    def stems(self, words: Sequence[str], workers: int = 1) -> list[tuple[str, ...]]:
-        """The stems of every token, in the order given; whatever `workers` is, the result is the same.
+    def stems(self, words: Sequence[str], pool: StemmingPool | None = None) -> list[tuple[str, ...]]:
+        """The stems of every token, in the order given; with a pool or without, the result is the same.
 
         Args:
             words: tokens.
-            workers: processes to share the work when thousands of words are left for Sastrawi. With 1, and
-                for fewer words, no process is started. Processes are spawned: a script that asks for more
-                than one must do its work under `if __name__ == "__main__":`, since each process imports the
-                script.
+            pool: processes to share the work of words that are left for Sastrawi.
 
         Raises:
             TypeError: `words` is one string.
-            ValueError: `workers` is below 1.
-            RuntimeError: a process died, as when the calling script lacks that guard.
             SastrawiError: at the first word not remembered, see `check_distributions`.
         """
         if isinstance(words, (str, bytes)):
             raise TypeError(f"words: found one {type(words).__name__}, expected a sequence of tokens")
-        if workers < 1:
-            raise ValueError(f"workers: found {workers}, expected at least 1")
         get = self._memo.get
         remembered = [get(word) for word in words]
         pairs = list(zip(words, remembered, strict=True))
         new = list(dict.fromkeys(word for word, stems in pairs if stems is None))
         if not new:
             return [stems for stems in remembered if stems is not None]
-        worked_out = self._work_out(new, workers)
+        worked_out = self._work_out(new, pool)
         self._memo.update({word: worked_out[word] for word in new if len(word) <= _LONGEST_REMEMBERED})
         return [worked_out[word] if stems is None else stems for word, stems in pairs]
 
-    def _work_out(self, words: Sequence[str], workers: int) -> dict[str, tuple[str, ...]]:
+    def _work_out(self, words: Sequence[str], pool: StemmingPool | None) -> dict[str, tuple[str, ...]]:
         """The stems of distinct tokens that the memo lacks."""
         may_change = _sastrawi().may_change
         plain = _PLAIN.fullmatch
         asked = [word for word in words if may_change(word) and plain(word)]
         stems: dict[str, tuple[str, ...]] = {word: (word,) for word in words}
-        stems.update((word, (stem,)) for word, stem in zip(asked, _stem_words(asked, workers), strict=True))
+        stems.update((word, (stem,)) for word, stem in zip(asked, (_stem_words if pool is None else pool.stem)(asked), strict=True))
         split = {
             word: [part for part in word.split("-") if part]
             for word in words
@@ -281,7 +274,7 @@ class Stems:
         }
         if split:
             parts = list(dict.fromkeys(part for several in split.values() for part in several))
-            of_part = dict(zip(parts, self.stems(parts, workers), strict=True))
+            of_part = dict(zip(parts, self.stems(parts, pool), strict=True))
             for word, several in split.items():
                 stems[word] = tuple(stem for part in several for stem in of_part[part]) or (word,)
         return stems
@@ -422,19 +415,69 @@ def _version(distribution: str) -> str | None:
         return None
 
 
-def _stem_words(words: Sequence[str], workers: int = 1) -> list[str]:
-    """Sastrawi's stem of every token, worked out in several processes where that is quicker."""
-    if workers == 1 or len(words) < _WORTH_A_PROCESS:
-        stem = _sastrawi().stem
-        return [stem(word) for word in words]
-    size = -(-len(words) // (workers * _CHUNKS_A_PROCESS))
-    chunks = [words[start : start + size] for start in range(0, len(words), size)]
-    try:
-        # Spawned, not forked: the caller may have threads, and forking with threads can deadlock.
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            return [stem for chunk in pool.map(_stem_words, chunks) for stem in chunk]
-    except BrokenProcessPool as error:
-        raise RuntimeError(
-            f"workers={workers}: a stemming process died; "
-            'expected the calling script to work under if __name__ == "__main__":'
-        ) from error
+class StemmingPool:
+    """Processes that share the work of stemming words never seen before; a context manager.
+
+    No process is started before thousands of words have been left for Sastrawi; from then on they stay until the
+    pool is closed. Safe under threads. Processes are spawned: a script that uses a pool must do its work under
+    `if __name__ == "__main__":`, since each process imports the script.
+
+    Args:
+        workers: how many processes, at least 1; with 1 none is ever started.
+
+    Raises:
+        ValueError: `workers` is below 1.
+    """
+
+    def __init__(self, workers: int) -> None:
+        if workers < 1:
+            raise ValueError(f"workers: found {workers}, expected at least 1")
+        self.workers = workers
+        self._asked = 0
+        self._starting = threading.Lock()
+        self._processes: ProcessPoolExecutor | None = None
+
+    def stem(self, words: Sequence[str]) -> list[str]:
+        """Sastrawi's stem of every token, in the order given.
+
+        Raises:
+            RuntimeError: a process died, as when the calling script lacks the guard.
+        """
+        processes = self._started(len(words))
+        if processes is None:
+            return _stem_words(words)
+        chunks = [words[start : start + _CHUNK] for start in range(0, len(words), _CHUNK)]
+        try:
+            return [stem for chunk in processes.map(_stem_words, chunks) for stem in chunk]
+        except BrokenProcessPool as error:
+            raise RuntimeError(
+                f"workers={self.workers}: a stemming process died; "
+                'expected the calling script to work under if __name__ == "__main__":'
+            ) from error
+
+    def _started(self, asked: int) -> ProcessPoolExecutor | None:
+        if self.workers == 1 or not asked:
+            return None
+        with self._starting:
+            self._asked += asked
+            if self._processes is None and self._asked >= _WORTH_PROCESSES:
+                # Spawned, not forked: the caller may have threads, and forking with threads can deadlock.
+                self._processes = ProcessPoolExecutor(self.workers, mp_context=get_context("spawn"))
+            return self._processes
+
+    def close(self) -> None:
+        """End the processes, if any were started."""
+        if self._processes is not None:
+            self._processes.shutdown(cancel_futures=True)
+            self._processes = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def _stem_words(words: Sequence[str]) -> list[str]:
+    stem = _sastrawi().stem
+    return [stem(word) for word in words]

@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from features.clean import clean
-from features.stems import Stems
+from features.stems import StemmingPool, Stems
 from features.strings import string_array
 from features.tokens import fold, split
 from features.vocabulary import UNKNOWN, Stemmed, Vocabulary, boundaries, expand, stems_of
@@ -35,7 +35,7 @@ class StemVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     max_df: and if at most this share of the articles holds it.
     bigram_min_df: a pair of neighbouring kept stems is kept if at least so many articles hold it; None for no pairs.
     title_weight: how often the words of a title are counted.
-    workers: processes that stem words never seen before, where there are thousands of them.
+    workers: processes that stem the words of the corpus, where there are thousands of them.
 
     Attributes
     ----------
@@ -66,12 +66,13 @@ class StemVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         word_numbers: dict[str, tuple[int, ...]] = {}
         stems = Stems()
         batches: list[Stemmed] = []
-        for batch in _batches(texts):
-            tokens = split(clean(batch))
-            new = [word for word in tokens.distinct if word not in word_numbers]
-            for word, its_stems in zip(new, stems_of(stems, new, self.workers), strict=True):
-                word_numbers[word] = tuple(stem_numbers.setdefault(stem, len(stem_numbers)) for stem in its_stems)
-            batches.append(expand(tokens, [word_numbers[word] for word in tokens.distinct]))
+        with StemmingPool(self.workers) as pool:
+            for batch in _batches(texts):
+                tokens = split(clean(batch))
+                new = [word for word in tokens.distinct if word not in word_numbers]
+                for word, its_stems in zip(new, stems_of(stems, new, pool), strict=True):
+                    word_numbers[word] = tuple(stem_numbers.setdefault(stem, len(stem_numbers)) for stem in its_stems)
+                batches.append(expand(tokens, [word_numbers[word] for word in tokens.distinct]))
 
         frequency = np.zeros(len(stem_numbers), np.int64)
         for stemmed in batches:
@@ -103,7 +104,7 @@ class StemVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         shape = (0, len(self.vocabulary_))
         parts = [csr_array(shape, dtype=np.float64)]
         for batch in _batches(_checked(X)):
-            counts = self.vocabulary_.count(batch, workers=self.workers)
+            counts = self.vocabulary_.count(batch)
             # scikit-learn's liblinear takes 32-bit indices only.
             columns, offsets = counts.columns.astype(np.int32), counts.offsets.astype(np.int32)
             parts.append(csr_array((counts.counts.astype(np.float64), columns, offsets), shape=(len(batch), shape[1])))

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from features.clean import clean, ranges
 from features.memo import Memo
-from features.stems import Stems
+from features.stems import StemmingPool, Stems
 from features.tokens import Tokens, fold, split
 
 Integers = npt.NDArray[np.integer[Any]]
@@ -92,27 +92,27 @@ class Vocabulary:
     def __len__(self) -> int:
         return len(self.terms)
 
-    def columns_of(self, words: Sequence[str], workers: int = 1) -> list[tuple[int, ...]]:
+    def columns_of(self, words: Sequence[str], pool: StemmingPool | None = None) -> list[tuple[int, ...]]:
         """For each word of a cleaned text the columns of its stems: mostly one, none for a number."""
         found = self._memo.get_all(words)
         new = [word for word, columns in zip(words, found, strict=True) if columns is None]
         learned: dict[str, tuple[int, ...]] = {}
         if new:
             column_of = self._columns.get
-            for word, stems in zip(new, stems_of(self._stems, new, workers), strict=True):
+            for word, stems in zip(new, stems_of(self._stems, new, pool), strict=True):
                 learned[word] = tuple(column_of(stem, UNKNOWN) for stem in stems)
             # What is no word of any language is not worth remembering: memory stays bounded in bytes as well.
             self._memo.update({word: columns for word, columns in learned.items() if len(word) <= LONGEST_REMEMBERED})
         return [learned[word] if columns is None else columns for word, columns in zip(words, found, strict=True)]
 
-    def count(self, texts: pa.StringArray, titles: pa.StringArray | None = None, workers: int = 1) -> Counts:
+    def count(self, texts: pa.StringArray, titles: pa.StringArray | None = None, pool: StemmingPool | None = None) -> Counts:
         """Raw articles to counts: (n_documents, n_terms).
 
-        Parameters: texts and titles, string arrays (n_documents,), null for none; workers, processes that may
-        stem words never seen before where there are thousands of them.
+        Parameters: texts and titles, string arrays (n_documents,), null for none; pool, processes that share the
+        work of stemming words never seen before.
         """
         tokens = split(clean(texts, titles))
-        stemmed = expand(tokens, self.columns_of(tokens.distinct, workers))
+        stemmed = expand(tokens, self.columns_of(tokens.distinct, pool))
         return self._count(stemmed)
 
     def _count(self, stemmed: Stemmed) -> Counts:
@@ -156,11 +156,11 @@ class Vocabulary:
         )
 
 
-def stems_of(stems: Stems, words: Sequence[str], workers: int = 1) -> list[tuple[str, ...]]:
+def stems_of(stems: Stems, words: Sequence[str], pool: StemmingPool | None = None) -> list[tuple[str, ...]]:
     """For each word of a cleaned text the stems of what it folds to, in order; a stem without a letter is none."""
     folded = [fold(word) for word in words]
     distinct = list(dict.fromkeys(chain.from_iterable(folded)))
-    stem_of = dict(zip(distinct, stems.stems(distinct, workers), strict=True))
+    stem_of = dict(zip(distinct, stems.stems(distinct, pool), strict=True))
     for word, its_stems in stem_of.items():
         if len(its_stems) > 1:  # the parts of a hyphenated word, as in "75-an"
             stem_of[word] = tuple(stem for stem in its_stems if not stem.isdigit())

@@ -21,7 +21,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from features import stems as module
-from features.stems import PROTECTED, SastrawiError, Stems, check_distributions
+from features.stems import PROTECTED, SastrawiError, StemmingPool, Stems, check_distributions
 
 ROOT = Path(__file__).parents[1]
 ENCLITICS = ("ku", "mu", "nya", "lah", "kah", "tah", "pun")
@@ -306,7 +306,7 @@ def test_refuses_one_string(words: Any) -> None:
 
 def test_refuses_no_workers_and_no_memo() -> None:
     with pytest.raises(ValueError, match="workers: found 0"):
-        Stems().stems(["makanan"], workers=0)
+        StemmingPool(0)
     with pytest.raises(ValueError, match="memo limit: found 0"):
         Stems(memo_size=0)
 
@@ -391,25 +391,28 @@ def test_no_process_for_one_worker_or_few_words(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(module, "ProcessPoolExecutor", refuse)
     words = list(itertools.islice(generated(seed=5), 300))
     expected = [contract(word) for word in words]
-    assert Stems().stems(words, workers=4) == expected
-    monkeypatch.setattr(module, "_WORTH_A_PROCESS", 1)
-    assert Stems().stems(words, workers=1) == expected
+    assert Stems().stems(words, StemmingPool(4)) == expected
+    monkeypatch.setattr(module, "_WORTH_PROCESSES", 1)
+    assert Stems().stems(words, StemmingPool(1)) == expected
     with pytest.raises(AssertionError, match="a process was started"):
-        Stems().stems(words, workers=2)
+        Stems().stems(words, StemmingPool(2))
 
 
 def test_processes_agree(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_WORTH_A_PROCESS", 50)
+    monkeypatch.setattr(module, "_WORTH_PROCESSES", 50)
     words = list(itertools.islice(generated(seed=6), 600))
-    assert Stems().stems(words, workers=2) == Stems().stems(words)
+    expected = Stems().stems(words)
+    with StemmingPool(2) as pool, ThreadPoolExecutor(3) as threads:
+        assert Stems().stems(words, pool) == expected
+        assert all(found == expected for found in threads.map(lambda _: Stems().stems(words, pool), range(3)))
 
 
 def test_script_without_main_guard_gets_one_clear_error(tmp_path: Path) -> None:
     script = tmp_path / "unguarded.py"
     script.write_text(
         "from features import stems\n"
-        "stems._WORTH_A_PROCESS = 1\n"
-        "stems.Stems().stems(['makanan', 'minuman'], workers=2)\n",
+        "stems._WORTH_PROCESSES = 1\n"
+        "stems.Stems().stems(['makanan', 'minuman'], stems.StemmingPool(2))\n",
         encoding="utf-8",
     )
     command = [sys.executable, str(script)]
