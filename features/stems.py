@@ -266,7 +266,10 @@ class Stems:
         plain = _PLAIN.fullmatch
         asked = [word for word in words if may_change(word) and plain(word)]
         stems: dict[str, tuple[str, ...]] = {word: (word,) for word in words}
-        stems.update((word, (stem,)) for word, stem in zip(asked, (_stem_words if pool is None else pool.stem)(asked), strict=True))
+        stems.update(
+            (word, (stem,))
+            for word, stem in zip(asked, (_stem_words if pool is None else pool.stem)(asked), strict=True)
+        )
         split = {
             word: [part for part in word.split("-") if part]
             for word in words

@@ -105,7 +105,9 @@ class Vocabulary:
             self._memo.update({word: columns for word, columns in learned.items() if len(word) <= LONGEST_REMEMBERED})
         return [learned[word] if columns is None else columns for word, columns in zip(words, found, strict=True)]
 
-    def count(self, texts: pa.StringArray, titles: pa.StringArray | None = None, pool: StemmingPool | None = None) -> Counts:
+    def count(
+        self, texts: pa.StringArray, titles: pa.StringArray | None = None, pool: StemmingPool | None = None
+    ) -> Counts:
         """Raw articles to counts: (n_documents, n_terms).
 
         Parameters: texts and titles, string arrays (n_documents,), null for none; pool, processes that share the
