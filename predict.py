@@ -152,14 +152,16 @@ class Predictor:
         heads = None if titles is None else _strings(titles, "title", none=True)
         if heads is not None and len(heads) != len(texts):
             raise ValueError(f"found {len(heads)} titles for {len(texts)} texts, expected one a text")
+
+        def label(bounds: tuple[int, int], pool: StemmingPool | None = None) -> Labels:
+            part = None if heads is None else string_array(heads[slice(*bounds)])
+            return self.label(string_array(texts[slice(*bounds)]), part, pool)
+
+        if workers == 1:
+            return [prediction for bounds in _batches(texts) for prediction in self._predictions(label(bounds))]
         with StemmingPool(workers) as pool, ThreadPoolExecutor(workers) as threads:
-
-            def label(bounds: tuple[int, int]) -> Labels:
-                part = None if heads is None else string_array(heads[slice(*bounds)])
-                return self.label(string_array(texts[slice(*bounds)]), part, pool)
-
-            run = map if workers == 1 else threads.map
-            return [p for labels in run(label, _batches(texts)) for p in self._predictions(labels)]
+            run = threads.map(lambda bounds: label(bounds, pool), _batches(texts))
+            return [prediction for labels in run for prediction in self._predictions(labels)]
 
     def predict_one(self, text: str, title: str | None = None) -> Prediction:
         """Label one article; raises ValueError if it is not a string."""

@@ -132,7 +132,7 @@ class Vocabulary:
         dtype = np.dtype(np.int32 if n_documents * n_terms < 2**31 else np.int64)
         begin = (np.arange(n_documents, dtype=np.int64) * n_terms).astype(dtype)
         base = np.repeat(begin, lengths)
-        found = bigrams != UNKNOWN
+        found = np.flatnonzero(bigrams != UNKNOWN)  # places take a quarter of the time of a mask as scattered as this
         pairs, bigrams = pairs[found], bigrams[found]
         single, double = base + stems, base[pairs] + bigrams
         parts = [single[known], double]

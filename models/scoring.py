@@ -48,16 +48,10 @@ class Scorer:
 
     def decision_scores(self, counts: Counts) -> Floats:
         """Log-odds before calibration: (n_documents, n_sectors)."""
-        n_documents = counts.coverage.size
-        document = np.repeat(np.arange(n_documents), np.diff(counts.offsets))
         frequency = self._frequency(counts.counts)
-        weight = frequency * self.model.idf[counts.columns]
-        length = np.sqrt(np.bincount(document, weight * weight, minlength=n_documents))
+        length = np.sqrt(_sums((frequency * self.model.idf.take(counts.columns)) ** 2, counts.offsets))
         length[length == 0] = 1.0  # an article without a known term scores the intercept
-        scores = [
-            np.bincount(document, frequency * weights[counts.columns], minlength=n_documents) / length
-            for weights in self._weights
-        ]
+        scores = [_sums(frequency * weights.take(counts.columns), counts.offsets) / length for weights in self._weights]
         return np.stack(scores, axis=1) + self.model.intercepts
 
     def _frequency(self, counts: npt.NDArray[np.int64]) -> Floats:
@@ -81,3 +75,12 @@ class Scorer:
         predicted = (probabilities >= thresholds) & (counts.n_stems > 0)[:, None]
         best = np.where(predicted, probabilities, -1.0).argmax(axis=1)
         return Labels(predicted, np.where(predicted.any(axis=1), best, -1), probabilities, counts.coverage)
+
+
+def _sums(values: Floats, offsets: npt.NDArray[np.int64]) -> Floats:
+    """The sum of each document's values: (n_documents,). One document's sum depends on its own values alone."""
+    sums = np.zeros(offsets.size - 1)
+    filled = np.flatnonzero(offsets[1:] > offsets[:-1])  # of an empty span, reduceat gives its first value instead of 0
+    if filled.size:
+        sums[filled] = np.add.reduceat(values, offsets[filled])
+    return sums
