@@ -1,0 +1,86 @@
+"""A small model, trained once a session, and the folders that tests look for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from data.corpus import Corpus, read_corpus
+from data.sectors import Sector, read_sectors
+from models.card import model_card
+from models.classifier import Configuration
+from models.store import write_model
+from predict import Predictor
+from train import BUNDLED, Trained, train
+
+ROOT = Path(__file__).resolve().parent.parent
+EVERY = 6  # the share of the bundled articles that tests train on: one in so many
+
+
+@pytest.fixture(scope="session")
+def sectors() -> tuple[Sector, ...]:
+    """The bundled sectors."""
+    return read_sectors()
+
+
+@pytest.fixture(scope="session")
+def bundled(sectors: tuple[Sector, ...]) -> Corpus:
+    """All bundled articles."""
+    return read_corpus([BUNDLED], [sector.id for sector in sectors])
+
+
+@pytest.fixture(scope="session")
+def corpus(bundled: Corpus) -> Corpus:
+    """A few hundred of the bundled articles, of every file."""
+    return bundled.select(range(0, len(bundled), EVERY))
+
+
+@pytest.fixture(scope="session")
+def articles(corpus: Corpus) -> list[str]:
+    """The articles of `corpus`, title and text in one."""
+    return corpus.articles()
+
+
+@pytest.fixture(scope="session")
+def unseen(bundled: Corpus) -> list[str]:
+    """Articles that are not in `corpus`."""
+    return bundled.select(range(3, len(bundled), EVERY * 4)).articles()
+
+
+@pytest.fixture(scope="session")
+def trained(corpus: Corpus, sectors: tuple[Sector, ...]) -> Trained:
+    """A model of `corpus`."""
+    return train(corpus, sectors, Configuration())
+
+
+@pytest.fixture(scope="session")
+def bundle(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of that model; tests that change it change a copy."""
+    folder = tmp_path_factory.mktemp("model") / "bundle"
+    write_model(trained.model, folder, model_card(trained.model))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def predictor(bundle: Path) -> Predictor:
+    """The predictor of that model, as a user loads it."""
+    return Predictor.load(bundle)
+
+
+@pytest.fixture(scope="session")
+def real_news() -> Path:
+    """Real articles, which are not part of this repository."""
+    folder = ROOT.parent / "shared" / "real-news"
+    if not folder.is_dir():
+        pytest.skip("real articles: ../shared absent")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def score_script() -> Path:
+    """The script that scores labels of real articles, which is not part of this repository."""
+    script = ROOT.parent / "shared" / "tools" / "score.py"
+    if not script.is_file():
+        pytest.skip("score.py: ../shared absent")
+    return script
