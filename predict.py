@@ -63,6 +63,7 @@ def refuse_shadows(*packages: str) -> None:
 
 refuse_shadows("features", "models")
 
+from features.arrays import arrow_array
 from features.stems import StemmingPool
 from features.strings import string_array
 from features.vocabulary import Vocabulary
@@ -405,7 +406,7 @@ class _Run:
                 rejected.append(Reject(rows.path, int(rows.lines[place]), reason, f"{{{row}}}"))
             rejected.sort(key=lambda reject: reject.line)
 
-        chosen = pa.array(picked)
+        chosen = arrow_array(picked)
         bodies = rows.column(text).take(chosen)
         heads = None if title is None else rows.column(title).take(chosen)
         labels = self.predictor.label(bodies, heads, self.pool)
@@ -472,7 +473,7 @@ class _Run:
             self._header = kept
         late: dict[int, str] = {}
         for name in kept.keys() - (self._header or {}).keys():
-            for place in np.flatnonzero(rows.column(name).is_valid().to_numpy(zero_copy_only=False)).tolist():
+            for place in (place for place, given in enumerate(rows.column(name).is_valid().to_pylist()) if given):
                 late[place] = f"column {name!r} is not among those of the first rows, which make the table's header"
         return self._header or {}, late
 

@@ -24,6 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data.reader import Batch, Reject, json_string
+from features.arrays import arrow_array
 from features.strings import string_array
 
 STANDARD_OUTPUT: Final = "-"
@@ -263,16 +264,16 @@ class ParquetWriter(Writer):
         if self._parquet is None:
             self._parquet = pq.ParquetWriter(self.partial, schema, compression="zstd")
         names = string_array(self.sectors)
-        place = pa.array(np.nonzero(batch.labels.predicted)[1])
+        place = arrow_array(np.nonzero(batch.labels.predicted)[1])
         offsets = np.concatenate(([0], np.cumsum(batch.labels.predicted.sum(axis=1)))).astype(np.int32)
-        primary = pa.array(batch.labels.primary, mask=batch.labels.primary < 0)
-        picked = pa.array(batch.picked)
+        primary = arrow_array(batch.labels.primary, valid=batch.labels.primary >= 0)
+        picked = arrow_array(batch.picked)
         columns = [
             string_array([plain(text) for text in batch.ids]),
-            pa.ListArray.from_arrays(pa.array(offsets), names.take(place)),
+            pa.ListArray.from_arrays(arrow_array(offsets), names.take(place)),
             names.take(primary),
-            *(pa.array(np.ascontiguousarray(column)) for column in batch.labels.probabilities.T),
-            pa.array(batch.labels.coverage),
+            *(arrow_array(column) for column in batch.labels.probabilities.T),
+            arrow_array(batch.labels.coverage),
             *(batch.rows.column(column).take(picked) for column in batch.kept),
         ]
         self._parquet.write_table(pa.Table.from_arrays(columns, schema=schema))

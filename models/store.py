@@ -26,6 +26,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from features.arrays import arrow_array, numpy_array
 from features.strings import string_array
 from models.calibration import Calibration
 
@@ -160,9 +161,9 @@ def _model(description: Mapping[str, Any], terms: pa.Table, words: pa.Table) -> 
         sectors=tuple(names),
         prevalences=tuple(_number(sector["prevalence"]) for sector in sectors),
         terms=terms["term"].to_pylist(),
-        document_frequency=terms["document_frequency"].to_numpy(),
-        idf=terms["idf"].to_numpy(),
-        weights=np.stack([terms[f"weight_{name}"].to_numpy() for name in names], axis=1).astype(np.float64),
+        document_frequency=numpy_array(terms["document_frequency"]),
+        idf=numpy_array(terms["idf"]),
+        weights=np.stack([numpy_array(terms[f"weight_{name}"]) for name in names], axis=1).astype(np.float64),
         intercepts=np.array([_number(sector["intercept"]) for sector in sectors]),
         calibrations=tuple(
             Calibration(**{name: _number(value) for name, value in sector["calibration"].items()}) for sector in sectors
@@ -191,11 +192,11 @@ def _split(stems: str) -> tuple[str, ...]:
 def _terms_table(model: Model) -> pa.Table:
     columns = {
         "term": string_array(model.terms),
-        "document_frequency": pa.array(model.document_frequency),
-        "idf": pa.array(model.idf),
+        "document_frequency": arrow_array(model.document_frequency),
+        "idf": arrow_array(model.idf),
     }
     for sector, weights in zip(model.sectors, model.weights.T, strict=True):
-        columns[f"weight_{sector}"] = pa.array(weights.astype(np.float32))
+        columns[f"weight_{sector}"] = arrow_array(weights.astype(np.float32))
     return pa.Table.from_arrays(list(columns.values()), list(columns))
 
 
@@ -230,8 +231,3 @@ def _read_table(path: Path, digest: str) -> pa.Table:
             f"{path}: its bytes are not those that {MODEL} was written with: copy the model again, or retrain"
         )
     return pq.ParquetFile(pa.BufferReader(content)).read()
-
-
-def digest(folder: Path) -> str:
-    """What identifies a model: the SHA-256 of its model.json, which holds those of its tables."""
-    return _digest(folder / MODEL)

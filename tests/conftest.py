@@ -84,3 +84,9 @@ def score_script() -> Path:
     if not script.is_file():
         pytest.skip("score.py: ../shared absent")
     return script
+
+
+@pytest.fixture(scope="session")
+def shipped() -> Predictor:
+    """The predictor that users get."""
+    return Predictor.load()
