@@ -233,7 +233,7 @@ class UsageError(ValueError):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code: 0, 1 if nothing could be labelled, 2 for input that is no use."""
-    args = _parser().parse_args(argv)
+    args = _parser().parse_intermixed_args(argv)
     try:
         refuse_shadows("data")
         code = _run(args)
@@ -303,6 +303,10 @@ def _parser() -> argparse.ArgumentParser:
 def _run(args: argparse.Namespace) -> int:
     if (args.text is None) == (not args.input):
         raise UsageError("found no input" if args.text is None else "found --text and an input, expected one of them")
+    if "" in args.input:
+        raise UsageError("found an input without a name, expected a file or folder")
+    if "-" in args.input and sys.stdin is None:
+        raise UsageError("standard input is closed, expected it open for -")
     if args.workers < 1:
         raise UsageError(f"--workers {args.workers}: expected at least 1")
     predictor = Predictor.load(args.model, dict(map(_threshold, args.threshold)))

@@ -89,7 +89,14 @@ def test_f1_is_that_of_scikit_learn(positive: npt.NDArray[np.bool_], predicted: 
 
 @pytest.mark.parametrize(
     ("positive", "predicted", "expected"),
-    [([], [], 1), ([0, 0], [0, 0], 1), ([0, 0], [1, 0], 0), ([1, 0], [0, 0], 0), ([1, 1], [1, 1], 1), ([1, 1], [1, 0], 2 / 3)],
+    [
+        ([], [], 1),
+        ([0, 0], [0, 0], 1),
+        ([0, 0], [1, 0], 0),
+        ([1, 0], [0, 0], 0),
+        ([1, 1], [1, 1], 1),
+        ([1, 1], [1, 0], 2 / 3),
+    ],
 )
 def test_f1_where_there_is_nothing_to_find_or_nothing_said(
     positive: list[int], predicted: list[int], expected: float

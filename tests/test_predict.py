@@ -142,7 +142,16 @@ def test_a_title_given_apart_is_a_first_line(predictor: Predictor, corpus: Corpu
 
 lines = st.lists(
     st.sampled_from(
-        ["Baca juga: Mobil listrik laris", "mobil", "Harga pupuk naik", "ADVERTISEMENT", "Artikel Terkait", "<b>", "&amp;", ""]
+        [
+            "Baca juga: Mobil listrik laris",
+            "mobil",
+            "Harga pupuk naik",
+            "ADVERTISEMENT",
+            "Artikel Terkait",
+            "<b>",
+            "&amp;",
+            "",
+        ]
     ),
     max_size=6,
 ).map("\n".join)

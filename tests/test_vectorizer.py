@@ -10,6 +10,7 @@ import copy
 import pickle
 from collections import Counter
 from collections.abc import Iterable
+from itertools import pairwise
 
 import joblib
 import numpy as np
@@ -46,7 +47,7 @@ def parts_of(text: str) -> tuple[list[str], list[str]]:
 
 
 def pairs_of(stems: list[str]) -> list[str]:
-    return [f"{first} {second}" for first, second in zip(stems, stems[1:], strict=False)]
+    return [f"{first} {second}" for first, second in pairwise(stems)]
 
 
 def learned(
@@ -89,8 +90,9 @@ def check_against_plain_count(
 
 @given(
     texts=st.lists(
-        st.lists(st.sampled_from(["mobil", "listriknya", "menjual", "petani-petani", "dan", "2024", "\n", "zz"]))
-        .map(" ".join),
+        st.lists(st.sampled_from(["mobil", "listriknya", "menjual", "petani-petani", "dan", "2024", "\n", "zz"])).map(
+            " ".join
+        ),
         min_size=1,
         max_size=8,
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -16,7 +17,19 @@ from features.tokens import split
 from features.vocabulary import UNKNOWN, Counts, PairTable, Vocabulary, stems_of
 
 TERMS = ["bangun", "jual", "kendara", "listrik", "mobil", "pabrik", "kendara listrik", "mobil listrik", "mobil mobil"]
-WORDS = ["Mobil", "kendaraan", "LISTRIK", "listriknya", "penjualan", "pabrik", "mobil-mobil", "xyz", "2024", "café", "75-an"]
+WORDS = [
+    "Mobil",
+    "kendaraan",
+    "LISTRIK",
+    "listriknya",
+    "penjualan",
+    "pabrik",
+    "mobil-mobil",
+    "xyz",
+    "2024",
+    "café",
+    "75-an",
+]
 GAPS = [" ", " ", " ", ", ", ". ", "\n", "\n\n", " \u2014 ", " 12 ", "<br>"]
 STEMS = Stems()
 
@@ -35,10 +48,7 @@ def rows(counts: Counts) -> list[dict[int, int]]:
     """Each document's counts by column."""
     bounds = counts.offsets.tolist()
     columns, times = counts.columns.tolist(), counts.counts.tolist()
-    return [
-        dict(zip(columns[start:stop], times[start:stop], strict=True))
-        for start, stop in zip(bounds[:-1], bounds[1:], strict=True)
-    ]
+    return [dict(zip(columns[start:stop], times[start:stop], strict=True)) for start, stop in pairwise(bounds)]
 
 
 def counted(text: str, terms: list[str], title_weight: int) -> tuple[dict[int, int], int, int]:
@@ -51,7 +61,7 @@ def counted(text: str, terms: list[str], title_weight: int) -> tuple[dict[int, i
     known = total = 0
     for part, weight in ((stems[:title_words], title_weight), (stems[title_words:], 1)):
         flat = [stem for of_word in part for stem in of_word]
-        pairs = [f"{first} {second}" for first, second in zip(flat, flat[1:], strict=False)]
+        pairs = [f"{first} {second}" for first, second in pairwise(flat)]
         for term in flat + pairs:
             if term in column:
                 found[column[term]] += weight
@@ -90,7 +100,7 @@ def neighbours(text: str) -> list[str]:
     tokens = split(clean(string_array([text])))
     of_words = stems_of(STEMS, [tokens.distinct[number] for number in tokens.numbers.tolist()])
     flat = [stem for stems in of_words for stem in stems]
-    return [f"{first} {second}" for first, second in zip(flat, flat[1:], strict=False)]
+    return [f"{first} {second}" for first, second in pairwise(flat)]
 
 
 @given(batch=batches, data=st.data())
