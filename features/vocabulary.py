@@ -85,7 +85,7 @@ class Vocabulary:
             first, second = flat.reshape(len(pairs), 2).T
         except (KeyError, ValueError) as error:
             raise ValueError(f"a bigram is not made of two stems of the vocabulary: {error}") from None
-        self._bigrams = PairTable(first, second, n_stems + np.arange(len(pairs)))
+        self._bigrams = PairTable(first, second, n_stems + np.arange(len(pairs)), n_stems)
         self._stems = Stems(memo_size=1, known=known or {})  # the memo of columns, above it, remembers the rest
         self._memo: Memo[tuple[int, ...]] = Memo(WORD_MEMO)
 
@@ -120,11 +120,11 @@ class Vocabulary:
     def _count(self, stemmed: Stemmed) -> Counts:
         n_documents, n_terms = stemmed.titles.size, len(self)
         stems, offsets = stemmed.stems, stemmed.offsets
-        lengths = np.diff(offsets)
+        lengths = offsets[1:] - offsets[:-1]
         known = stems >= 0
         neighbours = known[:-1] & known[1:]
         neighbours[boundaries(stemmed)] = False
-        pairs = np.flatnonzero(neighbours)
+        pairs = neighbours.nonzero()[0]
         bigrams = self._bigrams.find(stems[pairs], stems[pairs + 1])
 
         # Each term of each document becomes one number, so that sorting brings equal ones together. Numbers of 32 bits,
@@ -132,7 +132,7 @@ class Vocabulary:
         dtype = np.dtype(np.int32 if n_documents * n_terms < 2**31 else np.int64)
         begin = (np.arange(n_documents, dtype=np.int64) * n_terms).astype(dtype)
         base = np.repeat(begin, lengths)
-        found = np.flatnonzero(bigrams != UNKNOWN)  # places take a quarter of the time of a mask as scattered as this
+        found = (bigrams != UNKNOWN).nonzero()[0]  # places take a quarter of the time of a mask as scattered as this
         pairs, bigrams = pairs[found], bigrams[found]
         single, double = base + stems, base[pairs] + bigrams
         parts = [single[known], double]
@@ -146,14 +146,16 @@ class Vocabulary:
         change = np.empty(numbers.size, bool)
         change[:1] = True
         np.not_equal(numbers[1:], numbers[:-1], out=change[1:])
-        first = np.flatnonzero(change)
+        first = change.nonzero()[0]
         terms = numbers[first]
-        bounds = np.append(np.searchsorted(terms, begin), terms.size)
+        n_known = np.concatenate(([0], known.cumsum()))
+        bounds = np.empty(n_documents + 1, np.int64)
+        bounds[:-1], bounds[-1] = terms.searchsorted(begin), terms.size
         return Counts(
             offsets=bounds,
-            columns=terms - np.repeat(begin, np.diff(bounds)),
-            counts=np.diff(first, append=numbers.size),
-            coverage=np.diff(np.concatenate(([0], np.cumsum(known)))[offsets]) / np.maximum(lengths, 1),
+            columns=terms - np.repeat(begin, bounds[1:] - bounds[:-1]),
+            counts=np.concatenate((first[1:], [numbers.size])) - first,
+            coverage=(n_known[offsets[1:]] - n_known[offsets[:-1]]) / np.maximum(lengths, 1),
             n_stems=lengths,
         )
 
@@ -181,7 +183,7 @@ def expand(tokens: Tokens, numbers: Sequence[tuple[int, ...]]) -> Stemmed:
     repeats = lengths[tokens.numbers]
     ends = np.concatenate(([0], np.cumsum(repeats, dtype=np.int64)))
     stems = np.repeat(first[tokens.numbers], repeats)
-    several = np.flatnonzero(repeats > 1)  # the few words of several stems
+    several = (repeats > 1).nonzero()[0]  # the few words of several stems
     if several.size:
         theirs = repeats[several].astype(np.int64)
         stems[ranges(ends[several], theirs)] = flat[ranges(places[tokens.numbers[several]], theirs)]
@@ -201,15 +203,15 @@ class PairTable:
     A few passes of numpy over the pairs settle all of them, at a cost that does not grow with the table.
     (`numpy.searchsorted` among 20,000 pairs took five times as long.)
 
-    Parameters: first, second, value: (n_pairs,), integers from 0 to 2**31 - 1, each pair once.
+    Parameters: first, second, value: (n_pairs,), integers from 0 on, each pair once; limit, at most 2**31, which every
+    member of a pair is below, those asked for as well.
     """
 
-    def __init__(self, first: Integers, second: Integers, value: Integers):
+    def __init__(self, first: Integers, second: Integers, value: Integers, limit: int = 2**31):
         # Pairs are packed into 32 bits where their members are small enough: half the memory to go through.
-        largest = int(max(first.max(initial=0), second.max(initial=0)))
-        self._pack_bits = 16 if largest < 2**16 - 1 else 32
+        self._pack_bits = 16 if limit < 2**16 else 32
         self._dtype: np.dtype[np.uint32 | np.uint64] = np.dtype(np.uint32 if self._pack_bits == 16 else np.uint64)
-        self._empty = self._dtype.type(2 ** (2 * self._pack_bits) - 1)  # larger than any pair
+        self._empty = self._dtype.type(2 ** (2 * self._pack_bits) - 1)  # which no pair is
         bits = max(int(8 * first.size).bit_length(), 4)
         self._shift = self._dtype.type(2 * self._pack_bits - bits)
         # Multiplicative hashing by the golden ratio (Knuth, The Art of Computer Programming, 6.4).
@@ -230,12 +232,12 @@ class PairTable:
     def find(self, first: Integers, second: Integers) -> npt.NDArray[np.int32]:
         """The value of each pair, `UNKNOWN` for one that is not there: (n,).
 
-        Parameters: first, second: (n,), integers from 0 to 2**31 - 1.
+        Parameters: first, second: (n,), integers from 0 to `limit` - 1.
         """
         keys = self._pack(first, second)
         slots = self._slots(keys)
         found = self._keys[slots]
-        missed = np.flatnonzero(found != keys)
+        missed = (found != keys).nonzero()[0]
         left = missed[found[missed] != self._empty]
         while left.size:
             slots[left] = (slots[left] + 1) & self._mask

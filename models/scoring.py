@@ -41,26 +41,33 @@ class Scorer:
 
     def __init__(self, model: Model):
         self.model = model
-        self._weights = np.ascontiguousarray((model.weights * model.idf[:, None]).T)
+        # (1 + n_sectors, n_terms): what a term adds to an article's length, before squaring, and to each sector's score
+        self._table = np.ascontiguousarray(np.vstack([model.idf, (model.weights * model.idf[:, None]).T]))
         self._logarithms = 1.0 + np.log(np.maximum(np.arange(256), 1))  # a table of the counts that occur
         self._slopes = np.array([calibration.slope for calibration in model.calibrations])
         self._offsets = np.array([calibration.offset for calibration in model.calibrations])
 
     def decision_scores(self, counts: Counts) -> Floats:
         """Log-odds before calibration: (n_documents, n_sectors)."""
-        frequency = self._frequency(counts.counts)
-        length = np.sqrt(_sums((frequency * self.model.idf.take(counts.columns)) ** 2, counts.offsets))
+        terms = self._table.take(counts.columns, axis=1)
+        terms *= self._frequency(counts.counts)
+        terms[0] *= terms[0]
+        sums = np.zeros((len(terms), counts.offsets.size - 1))
+        filled = (counts.offsets[1:] > counts.offsets[:-1]).nonzero()[0]  # of an empty span, reduceat gives no 0
+        if filled.size:
+            sums[:, filled] = np.add.reduceat(terms, counts.offsets[filled], axis=1)
+        length = np.sqrt(sums[0])
         length[length == 0] = 1.0  # an article without a known term scores the intercept
-        scores = [_sums(frequency * weights.take(counts.columns), counts.offsets) / length for weights in self._weights]
-        return np.stack(scores, axis=1) + self.model.intercepts
+        return np.asarray((sums[1:] / length).T + self.model.intercepts)
 
     def _frequency(self, counts: npt.NDArray[np.int64]) -> Floats:
         """What a term's count weighs: (n,)."""
         if not self.model.sublinear:
             return counts.astype(np.float64)
-        frequency = self._logarithms[np.minimum(counts, self._logarithms.size - 1)]
-        many = np.flatnonzero(counts >= self._logarithms.size)
-        frequency[many] = 1.0 + np.log(counts[many])
+        frequency = self._logarithms.take(counts, mode="clip")
+        many = (counts >= self._logarithms.size).nonzero()[0]
+        if many.size:
+            frequency[many] = 1.0 + np.log(counts[many])
         return frequency
 
     def probabilities(self, counts: Counts) -> Floats:
@@ -75,12 +82,3 @@ class Scorer:
         predicted = (probabilities >= thresholds) & (counts.n_stems > 0)[:, None]
         best = np.where(predicted, probabilities, -1.0).argmax(axis=1)
         return Labels(predicted, np.where(predicted.any(axis=1), best, -1), probabilities, counts.coverage)
-
-
-def _sums(values: Floats, offsets: npt.NDArray[np.int64]) -> Floats:
-    """The sum of each document's values: (n_documents,). One document's sum depends on its own values alone."""
-    sums = np.zeros(offsets.size - 1)
-    filled = np.flatnonzero(offsets[1:] > offsets[:-1])  # of an empty span, reduceat gives its first value instead of 0
-    if filled.size:
-        sums[filled] = np.add.reduceat(values, offsets[filled])
-    return sums

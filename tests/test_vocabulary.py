@@ -197,7 +197,7 @@ def test_the_pair_table_is_a_dictionary_where_pairs_collide() -> None:
     random = np.random.default_rng(0)
     numbers = random.choice(300 * 300, 30_000, replace=False)
     first, second = np.divmod(numbers, 300)
-    table = PairTable(first, second, np.arange(numbers.size))
+    table = PairTable(first, second, np.arange(numbers.size), limit=300)
     expected = np.full(300 * 300, UNKNOWN)
     expected[numbers] = np.arange(numbers.size)
     assert (table.find(*np.divmod(np.arange(300 * 300), 300)) == expected).all()
