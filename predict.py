@@ -22,15 +22,16 @@ import io
 import os
 import shutil
 import sys
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Final, Never, Self
+from typing import IO, TYPE_CHECKING, Final, NamedTuple, Never, Self
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 
@@ -276,7 +277,9 @@ def _parser() -> argparse.ArgumentParser:
         help=".jsonl, .csv, .parquet or .txt file, folder of these, or - for standard input",
     )
     articles.add_argument("--text", metavar="ARTICLE", help="label this one article and print the result")
-    articles.add_argument("--text-column", metavar="NAME", help="default: text, content, body, isi, artikel, berita")
+    articles.add_argument(
+        "--text-column", metavar="NAME", help="default: text, content, body, isi, isi_berita, artikel, berita"
+    )
     articles.add_argument("--title-column", metavar="NAME", help="default: title, judul, headline, where there is one")
     articles.add_argument("--id-column", metavar="NAME", help="default: id, where there is one; else the row number")
     articles.add_argument("--encoding", default="utf-8", help="of text formats (default: %(default)s)")
@@ -296,7 +299,7 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         help="predict a sector from this probability on",
     )
-    model.add_argument("--workers", type=int, default=1, metavar="N", help="processes that stem new words (default: 1)")
+    model.add_argument("--workers", type=int, default=1, metavar="N", help="cores to use (default: 1)")
     return parser
 
 
@@ -330,13 +333,12 @@ def _run(args: argparse.Namespace) -> int:
         if args.output is not None:
             writer = stack.enter_context(open_writer(args.output, predictor.sectors, args.overwrite))
         progress = None if args.quiet else stack.enter_context(_progress())
-        for rows in batches:
-            labelled, rejected = run.label(rows)
+        for labelled, rejected in run.label(batches):
             rejects.write(rejected)
             if len(labelled.picked):
                 writer.write(labelled)
             if progress is not None:
-                progress.update(len(rows) + len(rows.rejects))
+                progress.update(len(labelled.picked) + len(rejected))
     if not args.quiet:
         run.print_summary(path, rejects.path)
     if run.rejected and not run.labelled:
@@ -364,6 +366,18 @@ def _refuse_input_as_output(inputs: Sequence[str], output: Path) -> None:
             raise UsageError(f"{output}: is read as input, expected another name for the output")
 
 
+class _Picked(NamedTuple):
+    """The rows of a batch to be labelled, as `data.writer.LabelledBatch` takes them, and those that are not."""
+
+    rows: Batch
+    places: npt.NDArray[np.int64]
+    ids: list[str]
+    texts: pa.StringArray
+    titles: pa.StringArray | None
+    kept: dict[str, str]
+    rejected: list[Reject]
+
+
 class _Run:
     """One run of the batch script: labels batch after batch and keeps count of rows labelled, rejected, by sector."""
 
@@ -371,7 +385,7 @@ class _Run:
         self.predictor = predictor
         self.pool = pool
         self.args = args
-        self.labelled = self.rejected = 0
+        self.read_rows = self.labelled = self.rejected = 0
         self.by_sector: Counter[str] = Counter()
         self._found: dict[str, str | None] = {}  # what is in which column of the file being read
         self._path = ""  # of that file
@@ -391,15 +405,29 @@ class _Run:
         self._columns(first)
         return chained()
 
-    def label(self, rows: Batch) -> tuple[LabelledBatch, list[Reject]]:
-        """Label the rows that can be labelled; the others are returned with their reasons, in line order."""
+    def label(self, batches: Iterable[Batch]) -> Iterator[tuple[LabelledBatch, list[Reject]]]:
+        """Label batch after batch, in order: the rows that can be labelled, and the others with their reasons.
+
+        Labelling runs in threads beside reading and writing; a few batches are under way at a time.
+        """
+        waiting: deque[tuple[_Picked, Future[Labels]]] = deque()
+        with ThreadPoolExecutor(self.args.workers) as threads:
+            for rows in batches:
+                picked = self._pick(rows)
+                waiting.append((picked, threads.submit(self.predictor.label, picked.texts, picked.titles, self.pool)))
+                if len(waiting) > self.args.workers:
+                    yield self._labelled(*waiting.popleft())
+            while waiting:
+                yield self._labelled(*waiting.popleft())
+
+    def _pick(self, rows: Batch) -> _Picked:
+        """The rows of a batch that can be labelled, and the others with their reasons, in line order."""
         from data.reader import Reject, json_string
-        from data.writer import LabelledBatch
 
         text, title, identity = self._columns(rows)
         kept, reasons = self._columns_kept(rows, identity)
         self._find_unfit(rows, text, title, reasons)
-        picked = np.array([place for place in range(len(rows)) if place not in reasons], dtype=np.int64)
+        places = np.array([place for place in range(len(rows)) if place not in reasons], dtype=np.int64)
         rejected = list(rows.rejects)
         if reasons:
             cells = {json_string(name): rows.json_texts(name) for name in rows.columns}
@@ -410,22 +438,27 @@ class _Run:
                 rejected.append(Reject(rows.path, int(rows.lines[place]), reason, f"{{{row}}}"))
             rejected.sort(key=lambda reject: reject.line)
 
-        chosen = arrow_array(picked)
-        bodies = rows.column(text).take(chosen)
-        heads = None if title is None else rows.column(title).take(chosen)
-        labels = self.predictor.label(bodies, heads, self.pool)
         # Rows are numbered as they stand in the input, those set aside included.
-        before = np.searchsorted([reject.line for reject in rows.rejects], rows.lines[picked])
-        numbers = (self.labelled + self.rejected + picked + before + 1).tolist()
+        before = np.searchsorted([reject.line for reject in rows.rejects], rows.lines[places])
+        numbers = (self.read_rows + places + before + 1).tolist()
+        self.read_rows += len(rows) + len(rows.rejects)
         given = [None] * len(rows) if identity is None else rows.json_texts(identity)
-        ids = [given[place] for place in picked.tolist()]
+        ids = [given[place] for place in places.tolist()]
         ids = [str(number) if text in (None, "null", '""') else text for text, number in zip(ids, numbers, strict=True)]
+        chosen = arrow_array(places)
+        titles = None if title is None else rows.column(title).take(chosen)
+        return _Picked(rows, places, ids, rows.column(text).take(chosen), titles, kept, rejected)
 
-        self.labelled += len(picked)
+    def _labelled(self, picked: _Picked, result: Future[Labels]) -> tuple[LabelledBatch, list[Reject]]:
+        from data.writer import LabelledBatch
+
+        rows, places, ids, texts, titles, kept, rejected = picked
+        labels = result.result()
+        self.labelled += len(places)
         self.rejected += len(rejected)
         self.by_sector.update(dict(zip(self.predictor.sectors, labels.predicted.sum(axis=0).tolist(), strict=True)))
         self.by_sector["none"] += int((labels.primary < 0).sum())
-        return LabelledBatch(rows, picked, ids, labels, bodies, heads, kept), rejected
+        return LabelledBatch(rows, places, ids, labels, texts, titles, kept), rejected
 
     def _columns(self, rows: Batch) -> tuple[str, str | None, str | None]:
         """The names of the text, title and id columns; those found in a file hold for the rest of it.
