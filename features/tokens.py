@@ -7,30 +7,26 @@ word once. What bytes cannot tell (accents, other alphabets, hyphens at the ends
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from features.clean import FILLER, bytes_of, offsets_of, ranges
-
-Integers = npt.NDArray[np.int64]
+from features.arrays import numpy_array
+from features.clean import FILLER, Bytes, Positions, bytes_of, offsets_of, ranges
 
 LONGEST_TITLE: Final = 200  # characters
 _HYPHENS: Final = dict.fromkeys(map(ord, "\u2010\u2011\ufe58\ufe63\uff0d\u00ad"), "-") | {0xAD: None}
 
 
-def _separators() -> bytes:
-    """A table for `bytes.translate`: letters, digits, hyphens and non-ASCII bytes stay, newlines and all else part words."""
-    table = bytearray(b" " * 128) + bytearray(range(128, 256))
-    for byte in b"abcdefghijklmnopqrstuvwxyz0123456789-":
-        table[byte] = byte
-    return bytes(table)
-
-
-_SEPARATORS: Final = _separators()
+#: A table for `translate`: letters, digits, hyphens and bytes outside ASCII stay; all else, newlines too, parts words.
+_SEPARATORS: Final = bytes(
+    byte if byte >= 0x80 or chr(byte) in "abcdefghijklmnopqrstuvwxyz0123456789-" else ord(" ") for byte in range(256)
+)
 
 
 @dataclass(frozen=True)
@@ -45,8 +41,8 @@ class Tokens:
 
     distinct: list[str]
     numbers: npt.NDArray[np.int32]
-    offsets: Integers
-    titles: Integers
+    offsets: Positions
+    titles: Positions
 
 
 def split(documents: pa.StringArray) -> Tokens:
@@ -57,47 +53,57 @@ def split(documents: pa.StringArray) -> Tokens:
 
     Parameters: documents, string array (n_documents,), from `features.clean.clean`.
     """
-    data = bytes_of(documents)
-    bounds = offsets_of(documents)
-    text = np.frombuffer(data.tobytes().translate(_SEPARATORS), np.uint8)
-    inside = text != ord(" ")
-    edges = np.flatnonzero(inside[1:] != inside[:-1]) + 1
-    if inside.size and inside[0]:
-        edges = np.concatenate(([0], edges))
-    starts, ends = edges[0::2], edges[1::2]  # every document ends in a newline, so every word ends
-    word_bounds = np.zeros(starts.size + 1, np.int32)
-    np.cumsum(ends - starts, out=word_bounds[1:])
-    words = pa.StringArray.from_buffers(starts.size, pa.py_buffer(word_bounds), pa.py_buffer(text[inside]))
-    encoded = words.dictionary_encode()
-    offsets = np.searchsorted(starts, bounds)
+    data, documents_at = bytes_of(documents), offsets_of(documents)
+    text = bytearray(data).translate(_SEPARATORS)
+    inside = np.frombuffer(text, np.uint8) != ord(" ")
+    begins = np.ones(data.size + 1, bool)  # the last one, behind the text, ends the last word
+    if inside.size:
+        begins[0] = inside[0]
+    np.greater(inside[1:], inside[:-1], out=begins[1:-1])
+    bounds = np.flatnonzero(begins)
+    starts = bounds[:-1]
+    # A word goes into the dictionary with the gap behind it, which costs less than to copy the words together without
+    # their gaps: there are few kinds of gaps, so that the second dictionary, of words alone, is made of few entries.
+    gapped = pa.StringArray.from_buffers(
+        starts.size, pa.py_buffer(bounds.astype(np.int32)), pa.py_buffer(text)
+    ).dictionary_encode()
+    words = pc.ascii_rtrim_whitespace(gapped.dictionary).dictionary_encode()
+    numbers = numpy_array(words.indices)[numpy_array(gapped.indices)]
+    offsets = starts.searchsorted(documents_at)
+    words_at = offsets_of(words.dictionary)
+    lengths = words_at[1:] - words_at[:-1]
     return Tokens(
-        distinct=encoded.dictionary.to_pylist(),
-        numbers=encoded.indices.to_numpy(),
+        distinct=words.dictionary.to_pylist(),
+        numbers=numbers,
         offsets=offsets,
-        titles=_title_lengths(data, bounds, starts, ends, offsets),
+        titles=_title_lengths(data, starts, offsets, lambda word: starts[word] + lengths[numbers[word]]),
     )
 
 
 def _title_lengths(
-    data: npt.NDArray[np.uint8], bounds: Integers, starts: Integers, ends: Integers, offsets: Integers
-) -> Integers:
-    """How many words of each document are its title: (n_documents,)."""
-    titles = np.zeros(bounds.size - 1, np.int64)
+    data: Bytes, starts: Positions, offsets: Positions, ends_of: Callable[[Positions], Positions]
+) -> Positions:
+    """How many words of each document are its title: (n_documents,).
+
+    Parameters: data, the batch; starts, where its words begin; offsets, as in `Tokens`; ends_of, gives where words end.
+    """
+    titles = np.zeros(offsets.size - 1, np.int64)
     documents = np.flatnonzero(offsets[1:] > offsets[:-1])  # those with a word
     if not documents.size:
         return titles
     first = offsets[documents]
     newlines = np.flatnonzero(data == ord("\n"))
-    line_end = newlines[np.searchsorted(newlines, starts[first])]
-    after = np.searchsorted(starts, line_end)
-    begin, end = starts[first], ends[after - 1]
-    # A character of up to four bytes: only lines that could be too long are counted byte by byte.
+    line_end = newlines[newlines.searchsorted(starts[first])]
+    after = starts.searchsorted(line_end)
+    begin, end = starts[first], ends_of(after - 1)
+    # A character has up to four bytes: only lines that could be too long or not are counted byte by byte.
     fits = end - begin <= LONGEST_TITLE
-    maybe = np.flatnonzero(~fits & (end - begin <= 4 * LONGEST_TITLE))
-    lengths = end[maybe] - begin[maybe]
-    line_bytes = data[ranges(begin[maybe], lengths)]
-    characters = np.cumsum((line_bytes & 0xC0 != 0x80) & (line_bytes != FILLER))
-    fits[maybe] = np.diff(characters[np.cumsum(lengths) - 1], prepend=0) <= LONGEST_TITLE
+    unclear = np.flatnonzero(~fits & (end - begin <= 4 * LONGEST_TITLE))
+    if unclear.size:
+        lengths = end[unclear] - begin[unclear]
+        line_bytes = data[ranges(begin[unclear], lengths)]
+        characters = (line_bytes & 0xC0 != 0x80) & (line_bytes != FILLER)  # first bytes
+        fits[unclear] = np.add.reduceat(characters, np.cumsum(lengths) - lengths, dtype=np.int64) <= LONGEST_TITLE
     titles[documents] = np.where(fits & (after < offsets[documents + 1]), after - first, 0)
     return titles
 
