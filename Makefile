@@ -9,14 +9,17 @@ python := .venv/bin/python
 pip := $(python) -m pip --quiet --disable-pip-version-check
 ready := .venv/.ready
 unfinished := .venv/.unfinished
+bench_python := .venv-bench/bin/python
+bench_pip := $(bench_python) -m pip --quiet --disable-pip-version-check
+bench_ready := .venv-bench/.ready
 sources := data features models tests $(wildcard benchmarks) predict.py train.py
 typed := data features models $(wildcard benchmarks) predict.py train.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow lint ui clean
+.PHONY: help setup run test test-slow lint ui bench bench-growth clean
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(ready) ## make .venv and .wheels (a few minutes, once)
 
@@ -38,8 +41,14 @@ lint: $(ready) ## style, format and types
 ui: $(ready) ## MLflow's page with the logged runs (PORT=5000)
 	$(python) -m mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}" --port $(PORT)
 
-clean: ## remove .venv, .wheels and caches; trained models and logged runs stay
-	rm -rf .venv .wheels build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
+bench: $(bench_ready) ## Sektor beside its peers: speed, memory, quality (BENCH="--repeats 5")
+	$(bench_python) -m benchmarks.compare $(BENCH)
+
+bench-growth: $(bench_ready) ## what labelling 1k to 1M articles costs (BENCH="--sizes 1000 10000")
+	$(bench_python) -m benchmarks.growth $(BENCH)
+
+clean: ## remove .venv, .venv-bench, .wheels and caches; trained models and logged runs stay
+	rm -rf .venv .venv-bench .wheels build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A set-up that was interrupted leaves its mark behind and is begun again. A .venv that someone made by hand is
@@ -62,3 +71,11 @@ $(ready): pyproject.toml constraints.txt
 	@$(pip) download --constraint constraints.txt --only-binary :all: --dest .wheels --requirement .wheels/requirements.txt
 	@rm $(unfinished) && touch $@
 	@echo "Set up."
+
+# What Sektor is measured beside stays out of .venv.
+$(bench_ready): pyproject.toml constraints.txt
+	@echo "Making .venv-bench: Sektor and its peers (a few minutes, once) ..."
+	@rm -rf .venv-bench && $(PYTHON) -m venv .venv-bench
+	@$(bench_pip) install --constraint constraints.txt --upgrade setuptools
+	@$(bench_pip) install --constraint constraints.txt --no-build-isolation --editable '.[bench]'
+	@touch $@

@@ -1,0 +1,98 @@
+"""What labelling costs as articles grow: time and memory of the batch script, files in, files out.
+
+    make bench-growth                                             # sets up what is needed, then the next line
+    python -m benchmarks.growth                                   # 1k, 10k, 100k and 1M generated articles
+    python -m benchmarks.growth --sizes 1000 10000 --workers 2
+
+Each size is a file of its own, generated, labelled by `python predict.py FILE -o OUT` in a fresh process, and removed.
+The generated stream keeps bringing new words (see generate.py), so memory that grew with them would show. The largest
+file takes 2.3 GB in --folder, its labels 0.2 GB, and generating it some minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+from benchmarks.compare import machine, markdown, say
+from benchmarks.generate import UNSEEN
+from benchmarks.measure import MEGABYTE, peak_text, python, run
+
+SIZES: Final = (1_000, 10_000, 100_000, 1_000_000)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The cost of one size: bytes of the input; wall seconds, start included; peak memory in bytes, None if unknown."""
+
+    articles: int
+    size: int
+    seconds: float
+    peak: int | None
+
+
+def cost(n: int, folder: Path, seed: int, unseen: float, workers: int, budget: float) -> Cost:
+    """Generate n articles, label them in a fresh process that is watched, remove both files."""
+    articles, labels = folder / "articles.jsonl", folder / "labels.jsonl"
+    say(f"generate: {n:,} articles")
+    run(python("-m", "benchmarks.generate", str(n), "--seed", str(seed), "--unseen", str(unseen), "--output", articles))
+    say(f"label: {n:,} articles")
+    size = articles.stat().st_size
+    command = python("predict.py", articles, "-o", labels, "--quiet", "--workers", str(workers))
+    finished = run(command, watch=True, budget=budget)
+    with labels.open("rb") as lines:
+        labelled = sum(1 for _ in lines)
+    if labelled != n:
+        raise RuntimeError(f"{labelled:,} of {n:,} articles were labelled")
+    for path in (articles, labels):
+        path.unlink()
+    return Cost(n, size, finished.seconds, finished.peak)
+
+
+def table(costs: Sequence[Cost]) -> str:
+    """The costs as Markdown."""
+    heads = ("articles", "input MB", "seconds", "articles/s", "peak MB")
+    lines = [
+        [
+            f"{each.articles:,}",
+            f"{each.size / MEGABYTE:,.0f}",
+            f"{each.seconds:,.1f}",
+            f"{each.articles / each.seconds:,.0f}",
+            peak_text(each.peak),
+        ]
+        for each in costs
+    ]
+    return markdown(heads, lines)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.growth", description="Cost as articles grow.")
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, metavar="N", help="default: 1k 10k 100k 1M")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="(default: %(default)s)")
+    parser.add_argument("--unseen", type=float, default=UNSEEN, metavar="SHARE", help="see generate.py (default: 1/6)")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="of predict.py (default: %(default)s)")
+    parser.add_argument("--budget", type=float, default=7200, metavar="SECONDS", help="a size (default: %(default)s)")
+    parser.add_argument("--folder", type=Path, help="for the files, in a folder that is removed; default: temporary")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there too")
+    args = parser.parse_args(argv)
+    with TemporaryDirectory(prefix="sektor-bench-", dir=args.folder) as name:
+        costs = [cost(n, Path(name), args.seed, args.unseen, args.workers, args.budget) for n in args.sizes]
+    print(
+        f"python predict.py FILE -o OUT --workers {args.workers}; a share of {args.unseen:.3f} of the words unseen.\n"
+    )
+    print(table(costs))
+    if args.json is not None:
+        result = {"machine": machine(), "workers": args.workers, "costs": [asdict(each) for each in costs]}
+        args.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
