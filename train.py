@@ -79,7 +79,7 @@ def train(
 
     Parameters: corpus, without duplicates; sectors, those of the corpus, with the prevalence to expect; duplicates, how
     many were dropped, for the record.
-    Raises ValueError if a sector has fewer positive or negative articles than folds.
+    Raises ValueError if a sector has fewer positive or negative articles than folds, or none of a kind beside a fold.
     """
     from features.vectorizer import StemVectorizer
     from models.classifier import out_of_fold_scores, pipeline
@@ -104,6 +104,12 @@ def train(
     counts = vectorizer.fit(articles).transform(articles)
 
     splits = folds(levels, np.arange(len(corpus)), settings.folds, settings.seed)
+    for k, sector in enumerate(sectors):
+        if not all({0, 1} <= set((levels[rest, k] >= 1)[~np.isnan(levels[rest, k])].tolist()) for rest, _ in splits):
+            raise ValueError(
+                f"sector {sector.id!r}: all articles of a kind came into one of {settings.folds} folds, "
+                "expected more such articles (or another --folds or --seed)"
+            )
     scores = out_of_fold_scores(counts, levels, splits, configuration, settings.jobs)
     known = ~np.isnan(levels)
     calibrations = tuple(
@@ -122,7 +128,7 @@ def train(
         sectors=corpus.sectors,
         prevalences=tuple(sector.prevalence for sector in sectors),
         terms=list(vectorizer.vocabulary_.terms),
-        document_frequency=vectorizer.document_frequency_,
+        document_frequency=vectorizer.document_frequency_.astype(np.int64),
         idf=idf,
         weights=weights,
         intercepts=classifier.intercept_,

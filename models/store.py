@@ -64,8 +64,11 @@ class Model:
 
 
 def refuse_to_replace(folder: Path) -> None:
-    """Raises StoreError if something stands at `folder` that is neither a model nor an empty folder."""
+    """Raises StoreError if something stands at `folder`, or in its way, that is neither a model nor an empty folder."""
     if not folder.exists():
+        above = next(path for path in folder.absolute().parents if path.exists())
+        if not above.is_dir():
+            raise StoreError(f"{folder}: {above} is a file, expected a folder")
         return
     if not folder.is_dir():
         raise StoreError(f"{folder}: is a file, expected a model to replace or a free name")

@@ -286,8 +286,10 @@ def test_a_failure_leaves_the_old_model_and_nothing_else(
 
 def test_a_place_that_cannot_be_is_named(model: Model, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
-    with pytest.raises(StoreError, match=r"file.model: cannot write the model: (not a directory|file exists)"):
-        write_model(model, tmp_path / "file" / "model", "")
+    place = tmp_path / "file" / "a" / "model"
+    message = f"{place}: {tmp_path / 'file'} is a file, expected a folder"
+    with pytest.raises(StoreError, match=f"^{re.escape(message)}$"):
+        write_model(model, place, "")
 
 
 def test_a_link_to_a_model_stays_a_link(model: Model, folder: Path) -> None:

@@ -1,0 +1,445 @@
+"""One training run from the command line: data, options, what it writes, and what it refuses."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import tomllib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import train as train_module
+from data.corpus import Corpus
+from data.sectors import Sector
+from models import store
+from models.calibration import prevalence_weights
+from models.classifier import Configuration
+from models.store import MODEL, TERMS, WORDS, read_model
+from predict import Predictor
+from predict import main as predict_main
+from train import Settings, Trained, main, train
+
+Capture = pytest.CaptureFixture[str]
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def data(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The corpus of the tests as a file of a user's."""
+    path = tmp_path_factory.mktemp("data") / "articles.jsonl"
+    write(path, rows_of(corpus))
+    return path
+
+
+@pytest.fixture(scope="module")
+def few(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> list[object]:
+    """Options for a run that takes a moment: fewer articles, no bigrams, two folds."""
+    path = tmp_path_factory.mktemp("few") / "articles.jsonl"
+    write(path, rows_of(corpus)[::2])
+    return ["--data", path, "--folds", 2, "--bigram-min-df", 0, "--output", "model"]
+
+
+def rows_of(corpus: Corpus) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": id,
+            "title": title,
+            "text": text,
+            "levels": {s: None if np.isnan(v) else int(v) for s, v in zip(corpus.sectors, levels, strict=True)},
+        }
+        for id, title, text, levels in zip(corpus.ids, corpus.titles, corpus.texts, corpus.levels, strict=True)
+    ]
+
+
+def write(path: Path | str, rows: list[dict[str, Any]]) -> Path:
+    Path(path).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return Path(path)
+
+
+@pytest.fixture
+def run(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Train without MLflow and without the bundled articles; gives exit code, standard output and error."""
+
+    def call(*arguments: object, bundled: bool = False) -> tuple[int, str, str]:
+        options = ["--no-tracking", *([] if bundled else ["--no-bundled"])]
+        code = main([*options, *map(str, arguments)])
+        out, err = capsys.readouterr()
+        assert "Traceback" not in err
+        return code, out, err
+
+    return call
+
+
+def refusal(result: tuple[int, str, str]) -> str:
+    """What is said of input that is no use: one line."""
+    code, _, err = result
+    assert code == 2
+    assert err.startswith("sektor-train: ")
+    assert err.count("\n") == 1
+    return err.removeprefix("sektor-train: ").rstrip("\n")
+
+
+# What a run gives
+
+
+def test_a_run_gives_a_model_and_a_table(run: Run, data: Path, bundle: Path, trained: Trained) -> None:
+    code, out, err = run("--data", data, "--output", "mine/model")
+    assert (code, err) == (0, "")
+    assert out.startswith("368 articles to learn from; 0 more repeat one of them and were dropped\n")
+    assert trained.evaluation.table() in out
+    assert "model written to mine/model after " in out
+    for name in (MODEL, TERMS, WORDS, "README.md"):  # the very model that the function gives
+        assert Path("mine/model", name).read_bytes() == (bundle / name).read_bytes(), name
+
+
+@pytest.mark.parametrize("form", ["levels", "list", "string"])
+def test_own_articles_may_be_labelled_in_any_form(run: Run, corpus: Corpus, form: str) -> None:
+    rows = rows_of(corpus)
+    for row in rows:
+        named = [sector for sector, level in row["levels"].items() if level == 2]
+        if form != "levels":
+            del row["levels"]
+            row["sectors"] = named if form == "list" else "|".join(named)
+    if form == "string":
+        with open("own.csv", "w", encoding="utf-8", newline="") as stream:
+            writer = csv.DictWriter(stream, ["id", "title", "text", "sectors"])
+            writer.writeheader()
+            writer.writerows(rows)
+    path = "own.csv" if form == "string" else write("own.jsonl", rows)
+    assert run("--data", path, "--output", "model")[0] == 0
+    counts = read_model(Path("model")).training["counts"]
+    ones, twos = (corpus.levels == 1).sum(axis=0), (corpus.levels == 2).sum(axis=0)
+    expected = [
+        [int(one), int(two)] if form == "levels" else [0, int(two)] for one, two in zip(ones, twos, strict=True)
+    ]
+    assert list(counts.values()) == expected
+
+
+def test_several_data_options_join_and_repeats_are_dropped(run: Run, corpus: Corpus) -> None:
+    rows = rows_of(corpus)
+    again = [row | {"id": f"again {row['id']}"} for row in rows[:7]]
+    first, second = write("a.jsonl", rows[:200]), write("b.jsonl", rows[200:] + again)
+    code, out, _ = run("--data", first, "--data", second, "--output", "model")
+    assert code == 0
+    assert out.startswith("368 articles to learn from; 7 more repeat one of them and were dropped\n")
+    assert read_model(Path("model")).training["duplicates"] == 7
+
+
+def test_own_articles_join_the_bundled_ones(
+    run: Run, bundled: Corpus, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train_module, "BUNDLED", data.parent)
+    own = write("own.jsonl", rows_of(bundled.select(range(1, 101, 6))))
+    code, out, _ = run("--data", own, "--output", "model", bundled=True)
+    assert code == 0
+    assert out.startswith(f"{368 + 17} articles")
+
+
+def test_the_card_and_the_description_say_how_it_was_trained(run: Run, data: Path) -> None:
+    options = ["--folds", 3, "--beta", 2, "--seed", 5, "--min-df", 4, "--max-df", 0.5, "--bigram-min-df", 0]
+    options += ["--title-weight", 1, "--regularization", 2, "--class-weight", "balanced", "--no-sublinear"]
+    assert run("--data", data, "--output", "model", "--prevalence", "ev=0.3", *options)[0] == 0
+    model = read_model(Path("model"))
+    assert model.training["configuration"] == {
+        "min_df": 4, "max_df": 0.5, "bigram_min_df": None, "title_weight": 1,
+        "sublinear": False, "regularization": 2.0, "class_weight": "balanced",
+    }  # fmt: skip
+    assert (model.title_weight, model.sublinear, model.prevalences[1]) == (1, False, 0.3)
+    assert [model.training[name] for name in ("folds", "beta", "seed")] == [3, 2.0, 5]
+    assert not any(" " in term for term in model.terms)
+    assert "a title counts 1 times; a term weighs its count." in Path("model/README.md").read_text(encoding="utf-8")
+
+
+def test_a_higher_declared_prevalence_lowers_the_score_it_takes(run: Run, few: list[object], unseen: list[str]) -> None:
+    thresholds, found = [], []
+    for prevalence in (0.01, 0.1, 0.4):
+        assert run(*few, "--prevalence", f"agro={prevalence}")[0] == 0
+        calibration = read_model(Path("model")).calibrations[2]
+        odds = calibration.threshold / (1 - calibration.threshold)
+        thresholds.append((np.log(odds) - calibration.offset) / calibration.slope)
+        found.append(sum("agro" in prediction.sectors for prediction in Predictor.load("model").predict(unseen)))
+    assert thresholds == sorted(thresholds, reverse=True)
+    assert len(set(thresholds)) == 3
+    assert found == sorted(found)
+    assert found[0] < found[-1]
+
+
+def test_a_model_there_is_replaced(run: Run, few: list[object]) -> None:
+    run(*few)
+    before = Path("model", MODEL).read_bytes()
+    assert run(*few, "--seed", 3)[0] == 0
+    assert Path("model", MODEL).read_bytes() != before
+    assert [path.name for path in Path().iterdir()] == ["model"]
+
+
+SECTORS = """
+[[sector]]
+id = "{}"
+title = "A sector"
+meaning = "A meaning."
+prevalence = 0.05
+"""
+
+
+def test_sectors_are_data(run: Run, corpus: Corpus, sectors: tuple[Sector, ...]) -> None:
+    """A fifth sector, known of some articles only, from the file that names it to the labels."""
+    Path("sectors.toml").write_text(
+        "".join(SECTORS.format(id) for id in (*(sector.id for sector in sectors), "sport")), encoding="utf-8"
+    )
+    rows = rows_of(corpus)
+    sport = "Pertandingan sepak bola berakhir imbang, pelatih memuji penjaga gawang dan suporter."
+    for number, row in enumerate(rows):
+        if number % 3 == 0:
+            row["levels"]["sport"] = 0
+        if number % 9 == 0:
+            row["levels"]["sport"] = 2
+            row["text"] += f"\n{sport}" * 3
+    options = ["--data", write("own.jsonl", rows), "--sectors", "sectors.toml", "--output", "model"]
+    code, out, _ = run(*options)
+    assert code == 0
+    assert re.search(r"^sport +41 ", out, re.MULTILINE)
+    predictor = Predictor.load("model")
+    assert predictor.sectors == (*(sector.id for sector in sectors), "sport")
+    assert predictor.predict_one(sport).primary == "sport"
+    assert "| sport | 0 / 41 |" in Path("model/README.md").read_text(encoding="utf-8")
+    write("in.jsonl", [{"text": sport}])
+    assert predict_main(["in.jsonl", "-o", "labels.csv", "--model", "model", "--threshold", "sport=0.2"]) == 0
+    assert Path("labels.csv").read_text(encoding="utf-8").splitlines()[0].endswith(",probability_sport,coverage")
+    assert predict_main(["in.jsonl", "--model", "model"]) == 0
+
+
+def test_the_command_line_states_the_bundled_sectors_once() -> None:
+    text = (Path(train_module.__file__).parent / "data" / "sectors.toml").read_text(encoding="utf-8")
+    ids = [sector["id"] for sector in tomllib.loads(text)["sector"]]
+    assert list(Predictor.load().sectors) == ids
+
+
+# What the function does
+
+
+def test_unknown_levels_have_no_part_in_their_sector(
+    corpus: Corpus, sectors: tuple[Sector, ...], trained: Trained
+) -> None:
+    levels = corpus.levels.copy()
+    unknown = np.arange(len(corpus)) % 4 == 1
+    levels[unknown, 0] = np.nan
+    found = train(replace(corpus, levels=levels), sectors, Configuration())
+    assert found.evaluation.sectors["automotive"].positives == int((levels[:, 0] >= 1).sum())
+    for column in (1, 2, 3):  # what is known of the others is unchanged, and so are their weights
+        np.testing.assert_array_equal(found.model.weights[:, column], trained.model.weights[:, column])
+    assert not np.array_equal(found.model.weights[:, 0], trained.model.weights[:, 0])
+    assert sum(found.model.training["counts"]["automotive"]) == found.evaluation.sectors["automotive"].positives
+
+
+def test_figures_and_thresholds_come_from_articles_that_were_not_fitted_on(
+    trained: Trained, corpus: Corpus, predictor: Predictor
+) -> None:
+    """The model itself knows its articles: their own labels would look almost perfect."""
+    found = predictor.predict(corpus.articles())
+    for k, sector in enumerate(corpus.sectors):
+        right = sum((sector in p.sectors) == (level >= 1) for p, level in zip(found, corpus.levels[:, k], strict=True))
+        fitted = right / len(corpus)
+        figures = trained.evaluation.sectors[sector]
+        assert figures.full < 0.96
+        assert fitted > 0.96
+        assert figures.recall < 0.95
+
+
+def test_probabilities_average_to_the_declared_prevalence(
+    trained: Trained, corpus: Corpus, predictor: Predictor
+) -> None:
+    """Weighted as the stream that is expected: of articles fitted on, so only roughly."""
+    found = predictor.predict(corpus.articles())
+    for k, (sector, prevalence) in enumerate(zip(trained.model.sectors, trained.model.prevalences, strict=True)):
+        weights = prevalence_weights(corpus.levels[:, k] >= 1, prevalence)
+        mean = np.average([prediction.probabilities[sector] for prediction in found], weights=weights)
+        assert prevalence / 2 < mean < prevalence * 2
+
+
+def test_thresholds_lie_inside(trained: Trained) -> None:
+    for calibration in trained.model.calibrations:
+        assert 0 < calibration.threshold < 1
+        assert calibration.slope > 0
+
+
+@pytest.mark.parametrize(("positives", "negatives"), [(4, 364), (364, 4), (0, 368)])
+def test_a_sector_of_too_few_articles_is_named(
+    corpus: Corpus, sectors: tuple[Sector, ...], positives: int, negatives: int
+) -> None:
+    levels = corpus.levels.copy()
+    levels[:, 3] = np.repeat([2.0, 0.0], [positives, negatives])
+    message = (
+        f"^sector 'chemicals': found {positives} articles at level 1 or 2 and {negatives} at level 0, "
+        "expected at least 5 of each for 5 folds$"
+    )
+    with pytest.raises(ValueError, match=message):
+        train(replace(corpus, levels=levels), sectors, Configuration())
+
+
+def test_articles_of_a_sector_that_fall_into_one_fold_are_told(corpus: Corpus, sectors: tuple[Sector, ...]) -> None:
+    """As may happen to the few of a rare sector."""
+    small = corpus.select(range(0, len(corpus), 3))
+    outcomes = []
+    for seed in range(8):
+        levels = small.levels.copy()
+        levels[:, 3] = 0
+        levels[np.random.default_rng(seed).choice(len(small), 2, replace=False), 3] = 2
+        settings = Settings(folds=2, seed=seed)
+        try:
+            train(replace(small, levels=levels), sectors, Configuration(bigram_min_df=None), settings)
+            outcomes.append("trained")
+        except ValueError as error:
+            outcomes.append(str(error))
+    assert set(outcomes) == {
+        "trained",
+        "sector 'chemicals': all articles of a kind came into one of 2 folds, expected more such articles "
+        "(or another --folds or --seed)",
+    }
+
+
+# What is refused
+
+OPTIONS: dict[str, tuple[list[str], str]] = {
+    "prevalence without share": (["--prevalence", "ev"], "--prevalence ev: expected SECTOR=SHARE, as in ev=0.02"),
+    "prevalence of words": (["--prevalence", "ev=rare"], "--prevalence ev=rare: expected SECTOR=SHARE"),
+    "prevalence of no sector": (["--prevalence", "mining=0.1"], "no such sector, expected one of automotive, ev, agro"),
+    "prevalence 0": (["--prevalence", "ev=0"], "--prevalence ev=0: expected a share between 0 and 1"),
+    "prevalence in per cent": (["--prevalence", "ev=2"], "--prevalence ev=2: expected a share between 0 and 1"),
+    "prevalence nan": (["--prevalence", "ev=nan"], "--prevalence ev=nan: expected a share between 0 and 1"),
+    "folds": (["--folds", "1"], "--folds 1: expected at least 2"),
+    "beta": (["--beta", "0"], "--beta 0.0: expected more than 0"),
+    "beta nan": (["--beta", "nan"], "--beta nan: expected more than 0"),
+    "jobs": (["--jobs", "0"], "--jobs 0: expected at least 1"),
+    "seed": (["--seed", "-1"], "--seed -1: expected a whole number from 0"),
+    "min-df": (["--min-df", "0"], "--min-df 0: expected more than 0"),
+    "max-df": (["--max-df", "0"], "--max-df 0.0: expected more than 0"),
+    "max-df in per cent": (["--max-df", "50"], "--max-df 50.0: expected a share of at most 1"),
+    "bigram-min-df": (["--bigram-min-df", "-1"], "--bigram-min-df -1: expected at least 0"),
+    "title-weight": (["--title-weight", "0"], "--title-weight 0: expected more than 0"),
+    "regularization": (["--regularization", "-2"], "--regularization -2.0: expected more than 0"),
+    "sectors": (["--sectors", "absent.toml"], "absent.toml: No such file or directory"),
+    "data": (["--data", "absent.jsonl"], "absent.jsonl: no such file or folder"),
+    "too many folds": (["--folds", "100"], "sector 'automotive': found 93 articles at level 1 or 2"),
+    "too rare": (["--min-df", "500"], "no stem stands in 500 of 368 articles"),
+}
+
+
+@pytest.mark.parametrize(("options", "message"), OPTIONS.values(), ids=OPTIONS)
+def test_options_that_are_no_use_are_one_line(run: Run, data: Path, options: list[str], message: str) -> None:
+    assert message in refusal(run("--data", data, "--output", "model", *options))
+    assert not Path("model").exists()
+
+
+ARTICLES: dict[str, tuple[str, str]] = {
+    "broken JSON": ('{"text": "x"', "own.jsonl:2: broken JSON"),
+    "unknown sector": ('{"text": "x y z", "sectors": ["mining"]}', "own.jsonl:2: sectors: found sector "),
+    "wrong level": ('{"text": "x y z", "sectors": {"ev": 3}}', "own.jsonl:2: sectors: ev: found level 3"),
+    "no label": ('{"text": "x y z"}', "own.jsonl:2: sectors: found nothing"),
+    "empty text": ('{"text": " ", "sectors": []}', "own.jsonl:2: text: found "),
+}
+
+
+@pytest.mark.parametrize(("row", "message"), ARTICLES.values(), ids=ARTICLES)
+def test_articles_that_are_no_use_are_one_line(run: Run, row: str, message: str) -> None:
+    Path("own.jsonl").write_text('{"text": "mobil listrik", "sectors": ["ev"]}\n' + row + "\n", encoding="utf-8")
+    assert message in refusal(run("--data", "own.jsonl", "--output", "model"))
+
+
+def test_a_sectors_file_that_is_no_use_is_one_line(run: Run, data: Path) -> None:
+    Path("sectors.toml").write_text("[[sector]\nid=", encoding="utf-8")
+    assert "sectors.toml: not TOML" in refusal(run("--data", data, "--sectors", "sectors.toml", "--output", "model"))
+
+
+def test_nothing_to_train_on_is_one_line(run: Run) -> None:
+    assert refusal(run()) == "--no-bundled without --data leaves nothing to train on"
+
+
+def test_without_the_bundled_articles_it_says_how(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train_module, "BUNDLED", Path("absent"))
+    assert "--no-bundled --data PATH" in refusal(run("--output", "model", bundled=True))
+
+
+@pytest.mark.parametrize("place", ["file", "folder", "below"])
+def test_an_output_that_cannot_be_replaced_is_refused_before_training(
+    run: Run, data: Path, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*arguments: object, **options: object) -> None:
+        raise AssertionError("trained in vain")
+
+    monkeypatch.setattr(train_module, "train", never)
+    if place == "folder":
+        Path("work").mkdir()
+    precious = Path("work", "notes.txt") if place == "folder" else Path("work")
+    precious.write_text("precious", encoding="utf-8")
+    output = "work/model" if place == "below" else "work"
+    assert "work" in refusal(run("--data", data, "--output", output))
+    assert precious.read_text(encoding="utf-8") == "precious"
+
+
+def test_an_interruption_leaves_the_old_model(run: Run, few: list[object], monkeypatch: pytest.MonkeyPatch) -> None:
+    run(*few)
+    before = Path("model", MODEL).read_bytes()
+
+    def interrupt(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(store, "_description", interrupt)
+    code, _, err = run(*few, "--seed", 9)
+    assert (code, err) == (130, "sektor-train: interrupted; no model was written\n")
+    assert Path("model", MODEL).read_bytes() == before
+    assert [path.name for path in Path().iterdir()] == ["model"]
+
+
+def test_without_the_extra_it_says_what_to_install(run: Run, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "sklearn", None)
+    assert refusal(run("--data", data)).endswith('training needs: pip install "sektor[train]"')
+
+
+# MLflow
+
+
+@pytest.mark.slow
+def test_a_run_is_recorded(data: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    mlflow = pytest.importorskip("mlflow")
+    monkeypatch.setattr(train_module, "ROOT", tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'runs.db'}")
+    monkeypatch.delenv("MLFLOW_REGISTRY_URI", raising=False)
+    assert main(["--no-bundled", "--data", str(data), "--output", "model", "--seed", "4"]) == 0
+    out, err = capsys.readouterr()
+    assert "MLflow: version 1 of sektor, champion" in out, err
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'runs.db'}")
+    version = client.get_model_version_by_alias("sektor", "champion")
+    run = client.get_run(version.run_id)
+    model = read_model(Path("model"))
+    assert run.info.status == "FINISHED"
+    assert (run.data.params["seed"], run.data.params["prevalence_ev"]) == ("4", "0.02")
+    assert run.data.params["regularization"] == "10.0"
+    assert run.data.metrics["cv_ap"] == pytest.approx(model.training["metrics"]["ap"], abs=1e-6)
+    assert run.data.metrics["threshold_ev"] == pytest.approx(model.calibrations[1].threshold)
+    assert run.data.tags["data.digest"] == model.training["digest"]
+    assert "Sektor model card" in version.description
+
+
+def test_a_tracker_that_fails_does_not_cost_the_model(
+    few: list[object], capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(train_module, "ROOT", tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'absent' / 'folder' / 'runs.db'}")
+    (tmp_path / "absent").write_text("", encoding="utf-8")
+    assert main(["--no-bundled", *map(str, few)]) == 0
+    _, err = capsys.readouterr()
+    assert err.startswith("sektor-train: ")
+    assert "Traceback" not in err
+    read_model(Path("model"))
