@@ -190,7 +190,7 @@ def test_peer_learns(kind: type[Peer], small_corpus: Path, sample: list[Article]
 def test_comparison_from_end_to_end(small_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     few = tmp_path / "few.jsonl"
     generate(["30", "--output", str(few)])
-    options = {"--articles": few, "--corpus": small_corpus, "--labelled": small_corpus}
+    options: dict[str, object] = {"--articles": few, "--corpus": small_corpus, "--labelled": small_corpus}
     options |= {"--repeats": 1, "--seconds": 0}
     options |= {"--json": tmp_path / "results.json", "--picture": tmp_path / "speed.svg"}
     assert compare.main([str(part) for option in options.items() for part in option]) == 0
