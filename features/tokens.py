@@ -1,7 +1,7 @@
 """Split cleaned documents into words, whole batches at a time.
 
 `split` finds the words of a batch in one buffer of bytes and numbers the distinct ones; Python then meets each distinct
-word once. What bytes cannot tell (accents, other alphabets, hyphens at the ends, numbers) is settled there, by `fold`.
+word once. What bytes cannot tell (accents, other alphabets, numbers) is settled there, by `fold`.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Tokens:
 
 
 def split(documents: pa.StringArray) -> Tokens:
-    """The words of cleaned documents.
+    """The words of cleaned documents: runs of letters, digits and bytes outside ASCII, joined by single hyphens.
 
     The title of a document is its first line with a word on it if that has at most `LONGEST_TITLE` characters, from
     its first word to its last, and more words follow.
@@ -54,8 +54,8 @@ def split(documents: pa.StringArray) -> Tokens:
     Parameters: documents, string array (n_documents,), from `features.clean.clean`.
     """
     data, documents_at = bytes_of(documents), offsets_of(documents)
-    text = bytearray(data).translate(_SEPARATORS)
-    inside = np.frombuffer(text, np.uint8) != ord(" ")
+    text = _words_and_spaces(data)
+    inside = text != ord(" ")
     begins = np.ones(data.size + 1, bool)  # the last one, behind the text, ends the last word
     if inside.size:
         begins[0] = inside[0]
@@ -78,6 +78,16 @@ def split(documents: pa.StringArray) -> Tokens:
         offsets=offsets,
         titles=_title_lengths(data, starts, offsets, lambda word: starts[word] + lengths[numbers[word]]),
     )
+
+
+def _words_and_spaces(data: Bytes) -> Bytes:
+    """The text with a space for each byte that is in no word: (n_bytes,)."""
+    text: Bytes = np.frombuffer(bytearray(data).translate(_SEPARATORS), np.uint8)
+    hyphens = np.flatnonzero(text == ord("-"))
+    # Spaces and hyphens are the smallest bytes that are left. Before the first byte is the last, the end of a line.
+    lone = (text[hyphens - 1] <= ord("-")) | (text[hyphens + 1] <= ord("-"))
+    text[hyphens[lone]] = ord(" ")
+    return text
 
 
 def _title_lengths(

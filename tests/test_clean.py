@@ -93,7 +93,7 @@ TAILS = [
 def words(text: str) -> str:
     """The words of an article that cleaning leaves, numbers too, with single spaces."""
     tokens = split(clean(string_array([text])))
-    return " ".join(part for number in tokens.numbers if (part := tokens.distinct[number].strip("-")))
+    return " ".join(tokens.distinct[number] for number in tokens.numbers)
 
 
 def plain(*lines: str) -> str:
@@ -319,7 +319,7 @@ HOSTILE = {
     "related links on lines": ("baca juga: x\n" * 100_000, 300_000),
     "glued related links": ("baca juga" * 200_000, 200_001),
     "open brackets": ("<" * 1_000_000, 0),
-    "open comments": ("<!--" * 100_000, 100_000),
+    "open comments": ("<!--" * 100_000, 0),
     "scripts and comments": ("<script <!-- -->" * 100_000, 100_000),
     "open tags and entities": ("<a &amp; " * 100_000, 100_000),
     "ampersands": ("&" * 1_000_000, 0),
@@ -333,7 +333,7 @@ HOSTILE = {
     "NULs": ("\x00" * 1_000_000, 0),
     "lone surrogates": ("\ud800" * 100_000, 0),
     "emoji": ("😂" * 500_000, 1),
-    "hyphens": ("-" * 1_000_000, 1),
+    "hyphens": ("-" * 1_000_000, 0),
 }
 
 
