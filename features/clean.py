@@ -143,6 +143,8 @@ def _table(members: bytes) -> Mask:
     return table
 
 
+#: The last part of a document, and what joins parts: Arrow scalars, because Arrow looks for pandas to convert a `str`.
+_LINE_END: Final = tuple(string_array(["", "\n"]))
 _LETTERS: Final = b"abcdefghijklmnopqrstuvwxyz"
 _LOWER: Final = bytes.maketrans(bytes(range(0x20)) + b"\n\r\x7f" + _LETTERS.upper(), b" " * 0x20 + b"\n\n " + _LETTERS)
 _WORD: Final = _table(_LETTERS + b"0123456789" + bytes(range(0x80, 0x100)))
@@ -180,8 +182,8 @@ def clean(texts: pa.StringArray, titles: pa.StringArray | None = None) -> pa.Str
     Parameters: texts and titles, string arrays (n_documents,); a null counts as empty.
     Returns: string array (n_documents,).
     """
-    parts = [texts, ""] if titles is None else [titles, texts, ""]
-    documents = pc.binary_join_element_wise(*parts, "\n", null_handling="replace", null_replacement="")
+    parts = [texts] if titles is None else [titles, texts]
+    documents = pc.binary_join_element_wise(*parts, *_LINE_END, null_handling="replace", null_replacement="")
     if len(documents) == 0:
         return documents
     batch = _Batch(bytearray(bytes_of(documents)).translate(_LOWER), offsets_of(documents))
