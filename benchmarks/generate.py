@@ -39,6 +39,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 from Sastrawi.Stemmer.StemmerFactory import StemmerFactory
 
 from data.corpus import Corpus, deduplicate, read_corpus
@@ -61,6 +62,7 @@ SENTENCES_A_PARAGRAPH: Final = (1, 4)
 
 #: The share of the articles that carry each kind of what scrapers deliver along.
 SHARES: Final = {"related": 0.15, "byline": 0.1, "advertisement": 0.1, "address": 0.2, "html": 0.05, "tail": 0.05}
+RELATED_LINK: Final = "baca juga"
 RELATED: Final = ("Baca juga: {}", "Baca Juga: {}", "BACA JUGA: {}", "Simak juga: {}", "Lihat juga: {}")
 BYLINES: Final = ("Editor: {}", "Penulis: {}", "Reporter: {}", "Pewarta: {}", "Sumber: {}")
 ADVERTISEMENTS: Final = ("ADVERTISEMENT", "SCROLL TO CONTINUE WITH CONTENT", "Gulir ke bawah untuk lanjut membaca")
@@ -156,6 +158,7 @@ class _Source:
 
     def __init__(self, corpus: Corpus):
         groups: dict[tuple[int, ...], _Group] = {}
+        sentences: list[tuple[_Group, str]] = []
         for title, text, row in zip(corpus.titles, corpus.texts, corpus.levels.tolist(), strict=True):
             if any(map(math.isnan, row)):
                 continue
@@ -163,12 +166,24 @@ class _Source:
             group = groups.setdefault(levels, _Group(dict(zip(corpus.sectors, levels, strict=True))))
             group.size += 1
             group.titles += [title] if title.strip() else []
-            group.sentences += [sentence.split() for sentence in _SENTENCE_END.split(text) if sentence.strip()]
+            sentences += [(group, sentence) for sentence in _SENTENCE_END.split(text)]
+        boilerplate = _boilerplate([sentence for _, sentence in sentences])
+        for (group, sentence), dropped in zip(sentences, boilerplate, strict=True):
+            if not dropped:
+                group.sentences.append(sentence.split())
         self.groups = [group for group in groups.values() if group.size >= SMALLEST_GROUP and group.titles]
         self.none = next((group for group in self.groups if not any(group.levels.values())), None)
         if not self.groups or self.none is None:
             raise ValueError(f"found fewer than {SMALLEST_GROUP} articles about no sector in the corpus")
         self.sizes = [group.size for group in self.groups]
+
+
+def _boilerplate(sentences: list[str]) -> list[bool]:
+    """Which sentences are empty or boilerplate: a related link glued to others would take words behind it along."""
+    # Between two words each sentence is a line; of one that is cleaned away only these are left.
+    tokens = split(clean(string_array([f"a\n{sentence}\nb" for sentence in sentences])))
+    left = np.diff(tokens.offsets).tolist()
+    return [n <= 2 or RELATED_LINK in sentence.lower() for n, sentence in zip(left, sentences, strict=True)]
 
 
 def _generate(n: int, draw: random.Random, source: _Source, invented_share: float) -> Iterator[Article]:
@@ -226,7 +241,7 @@ def _as_scraped(text: str, groups: Sequence[_Group], words: _Inventor, draw: ran
 
 
 class _Inventor:
-    """Invents words and repeats them: only their number is kept, `_name` and `_Forms` spell them."""
+    """Invents words and repeats them: only their number is kept, `invented_name` and `_Forms` spell them."""
 
     def __init__(self) -> None:
         self.names = self.forms = 0  # so many were invented
@@ -235,7 +250,7 @@ class _Inventor:
         """n words, at least `NEW_NAMES + NEW_FORMS`: so many new ones, the rest repeats of all invented so far."""
         for _ in range(NEW_NAMES):
             self.names += 1
-            yield _name(self.names - 1)
+            yield invented_name(self.names - 1)
         for _ in range(NEW_FORMS):
             self.forms += 1
             yield self._form(self.forms - 1)
@@ -247,10 +262,10 @@ class _Inventor:
 
     def name(self, n: int, draw: random.Random) -> str:
         """One of the first n names; by default of all so far."""
-        return _name(_zipf(n or max(self.names, 1), draw))
+        return invented_name(_zipf(n or max(self.names, 1), draw))
 
     def _form(self, number: int) -> str:
-        return _name(number + (1 << 40)) if number >= len(self._dictionary) else self._dictionary.spell(number)
+        return invented_name(number + (1 << 40)) if number >= len(self._dictionary) else self._dictionary.spell(number)
 
     @cached_property
     def _dictionary(self) -> _Forms:
@@ -263,11 +278,11 @@ def _zipf(n: int, draw: random.Random) -> int:
 
 
 @lru_cache(2**14)
-def _name(number: int) -> str:
+def invented_name(number: int) -> str:
     """The invented name of a number; each fourth is the one three before it with affixes."""
     if number % 4 == 3:
         prefix, suffix = _NAME_AFFIXES[number // 4 % len(_NAME_AFFIXES)]
-        return prefix + _name(number - 3).lower() + suffix
+        return prefix + invented_name(number - 3).lower() + suffix
     size = len(_FIRST) * len(_SYLLABLES) * len(_LAST)
     more, rest = divmod(number, size)
     middle = ""

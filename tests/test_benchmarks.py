@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks import compare, growth, latency, measure
-from benchmarks.generate import NEW_FORMS, NEW_NAMES, Article, articles, read_articles
+from benchmarks.generate import NEW_FORMS, NEW_NAMES, Article, articles, invented_name, read_articles
 from benchmarks.generate import main as generate
 from benchmarks.peers import PEERS, Peer, Recipe, Sektor
 from data.corpus import Corpus, read_corpus, repeats
@@ -62,6 +62,15 @@ def test_every_article_brings_new_distinct_words(tokens: Tokens, corpus: Corpus)
         seen |= words
     assert min(new) >= NEW_NAMES
     assert NEW_NAMES + NEW_FORMS - 0.5 <= np.mean(new[SAMPLE // 2 :]) <= NEW_NAMES + NEW_FORMS + 0.5
+
+
+def test_no_two_numbers_make_the_same_name() -> None:
+    numbers = [
+        *range(100_000),
+        *range(3_300_000, 3_450_000),
+        *range(10**12, 10**12 + 1000),
+    ]  # names get longer in there
+    assert len({invented_name(number).lower() for number in numbers}) == len(numbers)
 
 
 @pytest.mark.parametrize("unseen", [0.1, 1 / 6, 0.3])
