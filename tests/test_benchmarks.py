@@ -69,7 +69,7 @@ def test_no_two_numbers_make_the_same_name() -> None:
         *range(100_000),
         *range(3_300_000, 3_450_000),
         *range(10**12, 10**12 + 1000),
-    ]  # names get longer in there
+    ]  # names grow
     assert len({invented_name(number).lower() for number in numbers}) == len(numbers)
 
 
