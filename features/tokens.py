@@ -7,19 +7,21 @@ word once. What bytes cannot tell (accents, other alphabets, numbers) is settled
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from features.arrays import numpy_array
 from features.clean import FILLER, Bytes, Positions, bytes_of, offsets_of, ranges
+from features.strings import string_array
 
 LONGEST_TITLE: Final = 200  # characters
+LONGEST_PACKED: Final = 16  # bytes; of the words of the articles one in 200 is longer
 _HYPHENS: Final = dict.fromkeys(map(ord, "\u2010\u2011\ufe58\ufe63\uff0d\u00ad"), "-") | {0xAD: None}
 
 
@@ -29,20 +31,76 @@ _SEPARATORS: Final = bytes(
 )
 
 
+#: For a word of 0 to 16 bytes which of its first eight bytes are there, and which of the next eight.
+_FIRST_BYTES: Final = np.array([(1 << 8 * min(n, 8)) - 1 for n in range(LONGEST_PACKED + 1)], np.uint64)
+_NEXT_BYTES: Final = np.array([(1 << 8 * max(n - 8, 0)) - 1 for n in range(LONGEST_PACKED + 1)], np.uint64)
+Packed = npt.NDArray[np.uint64]
+
+
 @dataclass(frozen=True)
 class Tokens:
-    """The words of a batch of documents, in order, as numbers of its distinct words.
+    """The words of a batch of documents, in order, as they stand in the cleaned text, before `fold`.
 
-    distinct: the distinct words as they stand in the cleaned text, before `fold`.
-    numbers: (n_tokens,) int32, for each word of the batch its place in `distinct`.
-    offsets: (n_documents + 1,), where in `numbers` each document begins, and where the last ends.
+    text: the batch's bytes, a space where no word is, and spaces behind, to a multiple of eight bytes.
+    starts: (n_tokens,), where in `text` each word begins. lengths: (n_tokens,), of each word in bytes.
+    offsets: (n_documents + 1,), where in `starts` each document begins, and where the last ends.
     titles: (n_documents,), how many words at the beginning of each document are its title; 0 where it has none.
     """
 
-    distinct: list[str]
-    numbers: npt.NDArray[np.int32]
+    text: Bytes
+    starts: Positions
+    lengths: Positions
     offsets: Positions
     titles: Positions
+
+    @cached_property
+    def _encoded(self) -> tuple[list[str], npt.NDArray[np.int32]]:
+        return self.encode(np.arange(self.starts.size))
+
+    @property
+    def distinct(self) -> list[str]:
+        """The distinct words."""
+        return self._encoded[0]
+
+    @property
+    def numbers(self) -> npt.NDArray[np.int32]:
+        """For each word its place in `distinct`: (n_tokens,)."""
+        return self._encoded[1]
+
+    def encode(self, places: Positions) -> tuple[list[str], npt.NDArray[np.int32]]:
+        """The distinct ones among the words at `places` (n,), and for each of these its place among them (n,)."""
+        lengths = self.lengths[places]
+        bounds = np.zeros(places.size + 1, np.int32)
+        np.cumsum(lengths, out=bounds[1:])
+        letters = self.text[ranges(self.starts[places], lengths)]
+        words = pa.StringArray.from_buffers(places.size, pa.py_buffer(bounds), pa.py_buffer(letters))
+        encoded = words.dictionary_encode()
+        return encoded.dictionary.to_pylist(), numpy_array(encoded.indices)
+
+    def packed(self) -> tuple[Packed, Packed]:
+        """The first eight bytes of each word as one number, and the next eight; zeros behind a shorter word.
+
+        A word of more than `LONGEST_PACKED` bytes gets numbers that no other word has.
+        """
+        blocks = self.text.view("<u8")
+        block = self.starts >> 3
+        shift = ((self.starts & 7) << 3).astype(np.uint64)
+        one, two, three = blocks.take(block), blocks.take(block + 1), blocks.take(block + 2)
+        back = np.uint64(63) - shift  # by 64 a number cannot be shifted: first by 1, then by the rest
+        first = (one >> shift) | ((two << np.uint64(1)) << back)
+        second = (two >> shift) | ((three << np.uint64(1)) << back)
+        first &= _FIRST_BYTES.take(self.lengths, mode="clip")
+        second &= _NEXT_BYTES.take(self.lengths, mode="clip")
+        first[(self.lengths > LONGEST_PACKED).nonzero()[0]] = ~np.uint64(0)  # UTF-8 has no byte of eight ones
+        return first, second
+
+
+def pack(words: Sequence[str]) -> tuple[Packed, Packed]:
+    """`Tokens.packed` of some words: two arrays (n_words,)."""
+    array = string_array(words)
+    bounds = offsets_of(array)
+    text = _padded(bytes_of(array).tobytes())
+    return Tokens(text, bounds[:-1], np.diff(bounds), bounds[:1], bounds[:0]).packed()
 
 
 def split(documents: pa.StringArray) -> Tokens:
@@ -56,33 +114,23 @@ def split(documents: pa.StringArray) -> Tokens:
     data, documents_at = bytes_of(documents), offsets_of(documents)
     text = _words_and_spaces(data)
     inside = text != ord(" ")
-    begins = np.ones(data.size + 1, bool)  # the last one, behind the text, ends the last word
-    if inside.size:
-        begins[0] = inside[0]
-    np.greater(inside[1:], inside[:-1], out=begins[1:-1])
-    bounds = np.flatnonzero(begins)
-    starts = bounds[:-1]
-    # A word goes into the dictionary with the gap behind it, which costs less than to copy the words together without
-    # their gaps: there are few kinds of gaps, so that the second dictionary, of words alone, is made of few entries.
-    gapped = pa.StringArray.from_buffers(
-        starts.size, pa.py_buffer(bounds.astype(np.int32)), pa.py_buffer(text)
-    ).dictionary_encode()
-    words = pc.ascii_rtrim_whitespace(gapped.dictionary).dictionary_encode()
-    numbers = numpy_array(words.indices)[numpy_array(gapped.indices)]
+    edges = (inside[1:] != inside[:-1]).nonzero()[0]
+    edges += 1
+    if inside[0]:
+        edges = np.concatenate(([0], edges))
+    starts, ends = edges[0::2], edges[1::2]
     offsets = starts.searchsorted(documents_at)
-    words_at = offsets_of(words.dictionary)
-    lengths = words_at[1:] - words_at[:-1]
-    return Tokens(
-        distinct=words.dictionary.to_pylist(),
-        numbers=numbers,
-        offsets=offsets,
-        titles=_title_lengths(data, starts, offsets, lambda word: starts[word] + lengths[numbers[word]]),
-    )
+    return Tokens(text, starts, ends - starts, offsets, _title_lengths(data, starts, ends, offsets))
+
+
+def _padded(text: bytes) -> Bytes:
+    """The bytes with so many spaces behind them that 16 can be read from each, in aligned blocks of eight."""
+    return np.frombuffer(bytearray(text + b" " * (24 - len(text) % 8)), np.uint8)
 
 
 def _words_and_spaces(data: Bytes) -> Bytes:
     """The text with a space for each byte that is in no word: (n_bytes,)."""
-    text: Bytes = np.frombuffer(bytearray(data).translate(_SEPARATORS), np.uint8)
+    text = _padded(data.tobytes().translate(_SEPARATORS))
     hyphens = np.flatnonzero(text == ord("-"))
     # Spaces and hyphens are the smallest bytes that are left. Before the first byte is the last, the end of a line.
     lone = (text[hyphens - 1] <= ord("-")) | (text[hyphens + 1] <= ord("-"))
@@ -90,12 +138,10 @@ def _words_and_spaces(data: Bytes) -> Bytes:
     return text
 
 
-def _title_lengths(
-    data: Bytes, starts: Positions, offsets: Positions, ends_of: Callable[[Positions], Positions]
-) -> Positions:
+def _title_lengths(data: Bytes, starts: Positions, ends: Positions, offsets: Positions) -> Positions:
     """How many words of each document are its title: (n_documents,).
 
-    Parameters: data, the batch; starts, where its words begin; offsets, as in `Tokens`; ends_of, gives where words end.
+    Parameters: data, the batch; starts and ends of its words; offsets, as in `Tokens`.
     """
     titles = np.zeros(offsets.size - 1, np.int64)
     documents = np.flatnonzero(offsets[1:] > offsets[:-1])  # those with a word
@@ -105,7 +151,7 @@ def _title_lengths(
     newlines = np.flatnonzero(data == ord("\n"))
     line_end = newlines[newlines.searchsorted(starts[first])]
     after = starts.searchsorted(line_end)
-    begin, end = starts[first], ends_of(after - 1)
+    begin, end = starts[first], ends[after - 1]
     # A character has up to four bytes: only lines that could be too long or not are counted byte by byte.
     fits = end - begin <= LONGEST_TITLE
     unclear = np.flatnonzero(~fits & (end - begin <= 4 * LONGEST_TITLE))

@@ -72,7 +72,9 @@ class StemVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
                 new = [word for word in tokens.distinct if word not in word_numbers]
                 for word, its_stems in zip(new, stems_of(stems, new, pool), strict=True):
                     word_numbers[word] = tuple(stem_numbers.setdefault(stem, len(stem_numbers)) for stem in its_stems)
-                batches.append(expand(tokens, [word_numbers[word] for word in tokens.distinct]))
+                numbers = [word_numbers[word] for word in tokens.distinct]
+                blank = np.zeros(tokens.starts.size, np.int32)
+                batches.append(expand(tokens, blank, np.arange(blank.size), tokens.numbers, numbers))
 
         frequency = np.zeros(len(stem_numbers), np.int64)
         for stemmed in batches:

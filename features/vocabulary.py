@@ -18,7 +18,8 @@ import pyarrow as pa
 from features.clean import clean, ranges
 from features.memo import Memo
 from features.stems import StemmingPool, Stems
-from features.tokens import Tokens, fold, split
+from features.table import ABSENT, HashTable
+from features.tokens import LONGEST_PACKED, Tokens, fold, pack, split
 
 Integers = npt.NDArray[np.integer[Any]]
 Positions = npt.NDArray[np.int64]
@@ -85,12 +86,38 @@ class Vocabulary:
             first, second = flat.reshape(len(pairs), 2).T
         except (KeyError, ValueError) as error:
             raise ValueError(f"a bigram is not made of two stems of the vocabulary: {error}") from None
-        self._bigrams = PairTable(first, second, n_stems + np.arange(len(pairs)), n_stems)
+        # Pairs are packed into 32 bits where that suffices: half the memory to go through.
+        self._pair = np.dtype(np.uint32 if n_stems <= 2**16 else np.uint64)
+        self._bigrams = HashTable((self._packed(first, second),), n_stems + np.arange(len(pairs)))
         self._stems = Stems(memo_size=1, known=known or {})  # the memo of columns, above it, remembers the rest
         self._memo: Memo[tuple[int, ...]] = Memo(WORD_MEMO)
+        self._words = self._table_of_words(list(known or {}))
 
     def __len__(self) -> int:
         return len(self.terms)
+
+    def _packed(self, first: Integers, second: Integers) -> npt.NDArray[np.uint32 | np.uint64]:
+        """Pairs of columns as one number each: (n,)."""
+        half = self._pair.type(4 * self._pair.itemsize)
+        return np.asarray((first.astype(self._pair) << half) | second.astype(self._pair), self._pair)
+
+    def _table_of_words(self, words: list[str]) -> HashTable:
+        """The columns of those known words that have one stem, which is a term: nine of ten words of an article."""
+        stems = self._stems.stems(words)
+        columns = [self._columns.get(its[0], UNKNOWN) if len(its) == 1 else UNKNOWN for its in stems]
+        fit = [
+            place
+            for place, (word, column) in enumerate(zip(words, columns, strict=True))
+            if column != UNKNOWN and len(word.encode()) <= LONGEST_PACKED and fold(word) == (word,)
+        ]
+        return HashTable(pack([words[place] for place in fit]), np.array([columns[place] for place in fit], np.int32))
+
+    def stem(self, tokens: Tokens, pool: StemmingPool | None = None) -> Stemmed:
+        """The words of a batch as columns of stems: known ones all at once, others once a distinct word."""
+        columns = self._words.find(*tokens.packed())
+        others = (columns == ABSENT).nonzero()[0]
+        distinct, numbers = tokens.encode(others)
+        return expand(tokens, columns, others, numbers, self.columns_of(distinct, pool))
 
     def columns_of(self, words: Sequence[str], pool: StemmingPool | None = None) -> list[tuple[int, ...]]:
         """For each word of a cleaned text the columns of its stems: mostly one, none for a number."""
@@ -113,9 +140,7 @@ class Vocabulary:
         Parameters: texts and titles, string arrays (n_documents,), null for none; pool, processes that share the
         work of stemming words never seen before.
         """
-        tokens = split(clean(texts, titles))
-        stemmed = expand(tokens, self.columns_of(tokens.distinct, pool))
-        return self._count(stemmed)
+        return self._count(self.stem(split(clean(texts, titles)), pool))
 
     def _count(self, stemmed: Stemmed) -> Counts:
         n_documents, n_terms = stemmed.titles.size, len(self)
@@ -125,14 +150,14 @@ class Vocabulary:
         neighbours = known[:-1] & known[1:]
         neighbours[boundaries(stemmed)] = False
         pairs = neighbours.nonzero()[0]
-        bigrams = self._bigrams.find(stems[pairs], stems[pairs + 1])
+        bigrams = self._bigrams.find(self._packed(stems[pairs], stems[pairs + 1]))
 
         # Each term of each document becomes one number, so that sorting brings equal ones together. Numbers of 32 bits,
         # where they suffice, sort twice as fast. The numbers of titles are put in once more for each further count.
         dtype = np.dtype(np.int32 if n_documents * n_terms < 2**31 else np.int64)
         begin = (np.arange(n_documents, dtype=np.int64) * n_terms).astype(dtype)
         base = np.repeat(begin, lengths)
-        found = (bigrams != UNKNOWN).nonzero()[0]  # places take a quarter of the time of a mask as scattered as this
+        found = (bigrams != ABSENT).nonzero()[0]  # places take a quarter of the time of a mask as scattered as this
         pairs, bigrams = pairs[found], bigrams[found]
         single, double = base + stems, base[pairs] + bigrams
         parts = [single[known], double]
@@ -171,82 +196,35 @@ def stems_of(stems: Stems, words: Sequence[str], pool: StemmingPool | None = Non
     return [tuple(chain.from_iterable(stem_of[part] for part in parts)) for parts in folded]
 
 
-def expand(tokens: Tokens, numbers: Sequence[tuple[int, ...]]) -> Stemmed:
+def expand(
+    tokens: Tokens, stems: npt.NDArray[np.int32], others: Positions, which: Integers, numbers: Sequence[tuple[int, ...]]
+) -> Stemmed:
     """The words of a batch replaced by the numbers of their stems.
 
-    Parameters: numbers, for each of `tokens.distinct` the numbers of its stems.
+    Parameters: stems, (n_tokens,), the number of each word's one stem, right but for the words at the places `others`
+    (n_others,); which, (n_others,), for each of those its place in `numbers`; numbers, the numbers of their stems.
     """
-    lengths = np.fromiter(map(len, numbers), np.int32, len(numbers))
+    counts = np.fromiter(map(len, numbers), np.int64, len(numbers))
     flat = np.fromiter(chain.from_iterable(numbers), np.int32)
-    places = np.cumsum(lengths, dtype=np.int64) - lengths
-    first = np.append(flat, np.int32(UNKNOWN))[places]  # of a word without stems anything: it is repeated zero times
-    repeats = lengths[tokens.numbers]
-    ends = np.concatenate(([0], np.cumsum(repeats, dtype=np.int64)))
-    stems = np.repeat(first[tokens.numbers], repeats)
-    several = (repeats > 1).nonzero()[0]  # the few words of several stems
+    begins = counts.cumsum() - counts
+    first = np.append(flat, np.int32(UNKNOWN))[begins]  # of a word without stems anything: it is repeated zero times
+    stems[others] = first.take(which)
+    times = counts.take(which)
+    repeats = np.ones(stems.size, np.int64)
+    repeats[others] = times
+    stems = stems.repeat(repeats)
+    # The stem of a word stands where the word stood, moved by what the words before it have more or less than one.
+    moved = np.concatenate(([0], (times - 1).cumsum()))
+    several = (times > 1).nonzero()[0]
     if several.size:
-        theirs = repeats[several].astype(np.int64)
-        stems[ranges(ends[several], theirs)] = flat[ranges(places[tokens.numbers[several]], theirs)]
-    offsets = ends[tokens.offsets]
-    return Stemmed(stems, offsets, ends[tokens.offsets[:-1] + tokens.titles] - offsets[:-1])
+        places = ranges(others[several] + moved[several], times[several])
+        stems[places] = flat[ranges(begins[which[several]], times[several])]
+    offsets = tokens.offsets + moved[others.searchsorted(tokens.offsets)]
+    titles = tokens.offsets[:-1] + tokens.titles
+    return Stemmed(stems, offsets, titles + moved[others.searchsorted(titles)] - offsets[:-1])
 
 
 def boundaries(stemmed: Stemmed) -> Positions:
     """The places p where stems p and p + 1 are no neighbours: the ends of titles and of documents but the last."""
     ends = np.concatenate((stemmed.offsets[1:-1], stemmed.offsets[:-1] + stemmed.titles)) - 1
     return ends[(ends >= 0) & (ends < stemmed.stems.size - 1)]
-
-
-class PairTable:
-    """Finds the value of a pair of small integers for whole arrays of pairs: a hash table with linear probing.
-
-    A few passes of numpy over the pairs settle all of them, at a cost that does not grow with the table.
-    (`numpy.searchsorted` among 20,000 pairs took five times as long.)
-
-    Parameters: first, second, value: (n_pairs,), integers from 0 on, each pair once; limit, at most 2**31, which every
-    member of a pair is below, those asked for as well.
-    """
-
-    def __init__(self, first: Integers, second: Integers, value: Integers, limit: int = 2**31):
-        # Pairs are packed into 32 bits where their members are small enough: half the memory to go through.
-        self._pack_bits = 16 if limit < 2**16 else 32
-        self._dtype: np.dtype[np.uint32 | np.uint64] = np.dtype(np.uint32 if self._pack_bits == 16 else np.uint64)
-        self._empty = self._dtype.type(2 ** (2 * self._pack_bits) - 1)  # which no pair is
-        bits = max(int(8 * first.size).bit_length(), 4)
-        self._shift = self._dtype.type(2 * self._pack_bits - bits)
-        # Multiplicative hashing by the golden ratio (Knuth, The Art of Computer Programming, 6.4).
-        self._factor = self._dtype.type(0x9E3779B1 if self._pack_bits == 16 else 0x9E3779B97F4A7C15)
-        self._mask = (1 << bits) - 1
-        self._keys = np.full(1 << bits, self._empty, self._dtype)
-        self._values = np.full(1 << bits, UNKNOWN, np.int32)
-        keys = self._pack(first, second)
-        slots = self._slots(keys)
-        left = np.arange(keys.size)
-        while left.size:  # each free slot takes one of the pairs that want it; the others move on
-            free = left[self._keys[slots[left]] == self._empty]
-            self._keys[slots[free]] = keys[free]
-            left = left[self._keys[slots[left]] != keys[left]]
-            slots[left] = (slots[left] + 1) & self._mask
-        self._values[slots] = value
-
-    def find(self, first: Integers, second: Integers) -> npt.NDArray[np.int32]:
-        """The value of each pair, `UNKNOWN` for one that is not there: (n,).
-
-        Parameters: first, second: (n,), integers from 0 to `limit` - 1.
-        """
-        keys = self._pack(first, second)
-        slots = self._slots(keys)
-        found = self._keys[slots]
-        missed = (found != keys).nonzero()[0]
-        left = missed[found[missed] != self._empty]
-        while left.size:
-            slots[left] = (slots[left] + 1) & self._mask
-            found = self._keys[slots[left]]
-            left = left[(found != keys[left]) & (found != self._empty)]
-        return self._values[slots]  # a free slot holds `UNKNOWN`
-
-    def _pack(self, first: Integers, second: Integers) -> npt.NDArray[np.uint32 | np.uint64]:
-        return (first.astype(self._dtype) << self._dtype.type(self._pack_bits)) | second.astype(self._dtype)
-
-    def _slots(self, keys: npt.NDArray[np.uint32 | np.uint64]) -> Positions:
-        return ((keys * self._factor) >> self._shift).astype(np.int64)

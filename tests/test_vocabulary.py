@@ -7,14 +7,14 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.clean import clean
 from features.stems import Stems
 from features.strings import string_array
 from features.tokens import split
-from features.vocabulary import UNKNOWN, Counts, PairTable, Vocabulary, stems_of
+from features.vocabulary import Counts, Vocabulary, stems_of
 
 TERMS = ["bangun", "jual", "kendara", "listrik", "mobil", "pabrik", "kendara listrik", "mobil listrik", "mobil mobil"]
 WORDS = [
@@ -173,31 +173,17 @@ def test_impossible_terms_are_refused(terms: list[str]) -> None:
         Vocabulary(terms, 1)
 
 
-SMALL = st.integers(0, 12)
-WIDE = st.one_of(SMALL, st.sampled_from([2**15, 2**16 - 2, 2**16 - 1, 2**16, 2**16 + 1]), st.integers(0, 2**31 - 1))
+LONG = ["kendaraa", "kendaraan", "kendaraannya", "kendaraannyalahk", "kendaraannyalahka", "kendaraannyalahkah", "k"]
 
 
-@given(
-    pairs=st.one_of(*(st.dictionaries(st.tuples(n, n), st.integers(0, 2**31 - 1), max_size=60) for n in (SMALL, WIDE))),
-    asked=st.lists(st.tuples(WIDE, WIDE), max_size=60),
-)
-@example(pairs={(4464, 7): 1}, asked=[(4464 + 2**16, 7)])  # a number too large for the width of those in the table
-@settings(deadline=None, max_examples=200)
-def test_the_pair_table_is_a_dictionary(pairs: dict[tuple[int, int], int], asked: list[tuple[int, int]]) -> None:
-    def columns(of: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
-        return np.array([a for a, _ in of], np.int32), np.array([b for _, b in of], np.int32)
-
-    table = PairTable(*columns(list(pairs)), np.array(list(pairs.values()), np.int32))
-    asked = asked + list(pairs) + [(second, first) for first, second in pairs]
-    assert table.find(*columns(asked)).tolist() == [pairs.get(pair, UNKNOWN) for pair in asked]
-
-
-def test_the_pair_table_is_a_dictionary_where_pairs_collide() -> None:
-    """Tens of thousands of pairs in rows and columns, whose slots collide by the hundred."""
-    random = np.random.default_rng(0)
-    numbers = random.choice(300 * 300, 30_000, replace=False)
-    first, second = np.divmod(numbers, 300)
-    table = PairTable(first, second, np.arange(numbers.size), limit=300)
-    expected = np.full(300 * 300, UNKNOWN)
-    expected[numbers] = np.arange(numbers.size)
-    assert (table.find(*np.divmod(np.arange(300 * 300), 300)) == expected).all()
+@given(st.lists(st.one_of(st.sampled_from(LONG), st.sampled_from(WORDS), st.text(max_size=20)), max_size=40))
+def test_known_words_get_the_columns_they_get_as_unknown_ones(words: list[str]) -> None:
+    """The table of known words, which compares up to 16 bytes, against asking for each distinct word."""
+    terms = sorted({*LONG, "mobil", "xyz"})
+    known = {word: (word,) for word in terms} | {"listriknya": ("mobil",)}
+    table, plain = Vocabulary(terms, 1, known), Vocabulary(terms, 1, {word: (word,) for word in LONG})
+    tokens = split(clean(string_array([" ".join(words), "listriknya " + " ".join(reversed(words))])))
+    found = table.stem(tokens)
+    asked = [column for word in (tokens.distinct[n] for n in tokens.numbers) for column in table.columns_of([word])[0]]
+    assert found.stems.tolist() == asked
+    assert len(plain.stem(tokens).stems) == len(asked)

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from features.table import ABSENT, HashTable
+
+members = st.one_of(st.integers(0, 20), st.integers(0, 2**64 - 1))
+keys = st.tuples(members, members)
+
+
+def columns(of: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
+    return np.array([a for a, _ in of], np.uint64), np.array([b for _, b in of], np.uint64)
+
+
+@given(st.dictionaries(keys, st.integers(0, 2**31 - 1)), st.lists(keys))
+def test_is_a_dictionary(entries: dict[tuple[int, int], int], asked: list[tuple[int, int]]) -> None:
+    table = HashTable(columns(list(entries)), np.array(list(entries.values()), np.int64))
+    asked = asked + list(entries) + [(second, first) for first, second in entries]
+    assert table.find(*columns(asked)).tolist() == [entries.get(key, ABSENT) for key in asked]
+
+
+@pytest.mark.parametrize("dtype", [np.uint32, np.uint64])
+def test_is_a_dictionary_where_keys_collide(dtype: type[np.unsignedinteger]) -> None:
+    """Tens of thousands of keys in rows, whose slots collide by the thousand; the key 0 is one like any other."""
+    numbers = np.random.default_rng(0).choice(90_000, 30_000, replace=False)
+    numbers[numbers == numbers[0]] = 0
+    numbers = np.unique(numbers)
+    table = HashTable(((numbers * 4096).astype(dtype),), np.arange(numbers.size))
+    expected = np.full(90_000, ABSENT)
+    expected[numbers] = np.arange(numbers.size)
+    assert (table.find((np.arange(90_000) * 4096).astype(dtype)) == expected).all()
+
+
+def test_empty_table_and_no_keys() -> None:
+    none = np.zeros(0, np.uint64)
+    table = HashTable((none,), none.astype(np.int64))
+    assert table.find(np.arange(3, dtype=np.uint64)).tolist() == [ABSENT] * 3
+    assert table.find(none).tolist() == []
