@@ -25,8 +25,9 @@ Integers = npt.NDArray[np.integer[Any]]
 Positions = npt.NDArray[np.int64]
 
 UNKNOWN: Final = -1  # the column of a stem that the vocabulary does not hold
-WORD_MEMO: Final = 2**17  # words whose columns are remembered, a generation of the memo
+WORD_MEMO: Final = 2**18  # words whose columns are remembered, a generation of the memo: at most about 100 MB in all
 LONGEST_REMEMBERED: Final = 64  # characters
+_ONE_UNKNOWN: Final = (UNKNOWN,)
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,8 @@ class Vocabulary:
             column_of = self._columns.get
             for word, stems in zip(new, stems_of(self._stems, new, pool), strict=True):
                 learned[word] = tuple(column_of(stem, UNKNOWN) for stem in stems)
+                if learned[word] == _ONE_UNKNOWN:
+                    learned[word] = _ONE_UNKNOWN  # most new words: one tuple in memory for all of them
             # What is no word of any language is not worth remembering: memory stays bounded in bytes as well.
             self._memo.update({word: columns for word, columns in learned.items() if len(word) <= LONGEST_REMEMBERED})
         return [learned[word] if columns is None else columns for word, columns in zip(words, found, strict=True)]
