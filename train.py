@@ -13,13 +13,14 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import math
+import os
 import platform
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TextIO
 
 import numpy as np
 
@@ -66,6 +67,14 @@ class Trained:
 
     model: Model
     evaluation: Evaluation
+
+
+@dataclass
+class Progress:
+    """How far a run has come, for what is said of an interrupted one."""
+
+    written: Path | None = None
+    """The folder of the finished model; None before it stands there."""
 
 
 def train(
@@ -155,16 +164,20 @@ def train(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code: 0, or 2 for input that is no use."""
+    progress = Progress()
     try:
-        return _run(_parser().parse_args(argv))
+        return _run(_parser().parse_args(argv), progress)
     except KeyboardInterrupt:
-        print("sektor-train: interrupted; no model was written", file=sys.stderr)
+        done = "no model was written"
+        if progress.written is not None:
+            done = f"the model is written to {progress.written}, the run is not fully recorded"
+        _warn(f"interrupted; {done}")
         return 130
     except ModuleNotFoundError as error:
-        print(f'sektor-train: {error}; training needs: pip install "sektor[train]"', file=sys.stderr)
+        _warn(f'{error}; training needs: pip install "sektor[train]"')
         return 2
     except (ValueError, OSError) as error:
-        print(f"sektor-train: {' '.join(str(error).split())}", file=sys.stderr)
+        _warn(" ".join(str(error).split()))
         return 2
 
 
@@ -217,7 +230,22 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(args: argparse.Namespace) -> int:
+def _say(text: str, stream: TextIO | None = None) -> None:
+    """Print a line, at once; when whoever read the stream has gone (`| head`), the training goes on without it."""
+    stream = stream or sys.stdout
+    try:
+        print(text, file=stream, flush=True)
+    except BrokenPipeError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())  # what is still to be flushed at the end of Python goes there, too
+        os.close(nowhere)
+
+
+def _warn(text: str) -> None:
+    _say(f"sektor-train: {text}", sys.stderr)
+
+
+def _run(args: argparse.Namespace, progress: Progress) -> int:
     import sklearn  # noqa: F401  # without the train extra, say so before any work is done
 
     sectors = _with_prevalence(read_sectors(None if args.sectors is None else Path(args.sectors)), args.prevalence)
@@ -231,12 +259,15 @@ def _run(args: argparse.Namespace) -> int:
         raise ValueError("the bundled articles are not installed (only a clone has them): use --no-bundled --data PATH")
 
     if args.no_tracking:
-        _train_and_write(args.output, paths, sectors, configuration, settings)
+        _train_and_write(args.output, paths, sectors, configuration, settings, progress)
         return 0
     from models import tracking
 
     with tracking.run("train.py", root=ROOT) as run:
-        trained, corpus, dropped = _train_and_write(args.output, paths, sectors, configuration, settings)
+        never_began = run.failure is not None
+        if never_began:
+            _warn(f"{run.failure}; training goes on")
+        trained, corpus, dropped = _train_and_write(args.output, paths, sectors, configuration, settings, progress)
         counts = {f"{name}.{level}": n for name, by_level in corpus.counts().items() for level, n in by_level.items()}
         recorded = run.log(
             tracking.Record(
@@ -264,10 +295,12 @@ def _run(args: argparse.Namespace) -> int:
                 sectors=corpus.sectors,
             )
         )
-    if run.failure:
-        print(f"sektor-train: {run.failure}", file=sys.stderr)
+    if never_began:
+        _warn("the model is written, the run is not recorded in MLflow")
+    elif run.failure:
+        _warn(str(run.failure))
     elif recorded:
-        print(
+        _say(
             f"MLflow: version {recorded.model_version} of sektor, {recorded.alias} "
             f"(make ui, or {recorded.tracking_uri})"
         )
@@ -280,20 +313,20 @@ def _train_and_write(
     sectors: Sequence[Sector],
     configuration: Configuration,
     settings: Settings,
+    progress: Progress,
 ) -> tuple[Trained, Corpus, int]:
     """Read, train, write the model folder and print what came out: the run without its record."""
     start = time.perf_counter()
     corpus, dropped = deduplicate(read_corpus(paths, [sector.id for sector in sectors]))
-    print(f"{len(corpus):,} articles to learn from; {len(dropped):,} more repeat one of them and were dropped")
+    _say(f"{len(corpus):,} articles to learn from; {len(dropped):,} more repeat one of them and were dropped")
     trained = train(corpus, sectors, configuration, settings, duplicates=len(dropped))
-    write_model(trained.model, output, model_card(trained.model))
-    print(
-        f"{len(trained.model.terms):,} terms; figures of {settings.folds}-fold cross-validation, thresholds included:"
-    )
-    print(trained.evaluation.table())
     shown = output.resolve()
     shown = shown.relative_to(Path.cwd()) if shown.is_relative_to(Path.cwd()) else shown
-    print(f"model written to {shown} after {time.perf_counter() - start:.0f} s")
+    write_model(trained.model, output, model_card(trained.model))
+    progress.written = shown
+    _say(f"{len(trained.model.terms):,} terms; figures of {settings.folds}-fold cross-validation, thresholds included:")
+    _say(trained.evaluation.table())
+    _say(f"model written to {shown} after {time.perf_counter() - start:.0f} s")
     return trained, corpus, len(dropped)
 
 

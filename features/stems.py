@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import importlib
 import re
+import signal
 import threading
 from collections.abc import Callable, Container, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -465,7 +466,13 @@ class StemmingPool:
             self._asked += asked
             if self._processes is None and self._asked >= _WORTH_PROCESSES:
                 # Spawned, not forked: the caller may have threads, and forking with threads can deadlock.
-                self._processes = ProcessPoolExecutor(self.workers, mp_context=get_context("spawn"))
+                # They leave Ctrl-C, which reaches them too, to the caller, who then closes the pool.
+                self._processes = ProcessPoolExecutor(
+                    self.workers,
+                    mp_context=get_context("spawn"),
+                    initializer=signal.signal,
+                    initargs=(signal.SIGINT, signal.SIG_IGN),
+                )
             return self._processes
 
     def close(self) -> None:

@@ -5,6 +5,8 @@ It starts from counts (`features.vectorizer`), so that cross-validation stems ev
 
 from __future__ import annotations
 
+import os
+import signal
 from dataclasses import dataclass
 from typing import Self
 
@@ -140,7 +142,11 @@ def out_of_fold_scores(
     """
     from joblib import Parallel, delayed
 
+    caller = os.getpid()
+
     def score(train: npt.NDArray[np.int64], test: npt.NDArray[np.int64]) -> Floats:
+        if os.getpid() != caller:  # Ctrl-C reaches every process: it is the caller who ends the others
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
         fitted = pipeline(configuration).fit(counts[train], levels[train])
         return np.asarray(fitted.decision_function(counts[test]))
 

@@ -64,11 +64,20 @@ class Model:
 
 
 def refuse_to_replace(folder: Path) -> None:
-    """Raises StoreError if something stands at `folder`, or in its way, that is neither a model nor an empty folder."""
+    """Raises StoreError if something stands at `folder`, or in its way, that is neither a model nor an empty folder.
+
+    So it does if no folder can be made there: one is made beside it and removed, since permissions alone do not tell.
+    """
+    above = next(path for path in folder.resolve().parents if path.exists())
+    if not above.is_dir():
+        raise StoreError(f"{folder}: {above} is a file, expected a folder")
+    try:
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", suffix=".partial", dir=above):
+            pass
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise StoreError(f"{folder}: cannot write in {above}: {reason}") from error
     if not folder.exists():
-        above = next(path for path in folder.absolute().parents if path.exists())
-        if not above.is_dir():
-            raise StoreError(f"{folder}: {above} is a file, expected a folder")
         return
     if not folder.is_dir():
         raise StoreError(f"{folder}: is a file, expected a model to replace or a free name")

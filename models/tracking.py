@@ -26,7 +26,7 @@ import sqlite3
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -131,6 +131,7 @@ class Run:
         self.failure: TrackingError | None = None
         """Why and what the tracker did not record; None as long as all went well."""
         self._root = root
+        self._imported = False
         self._run_id = ""
         self._experiment_id = ""
         self._model_id = ""
@@ -163,6 +164,7 @@ class Run:
     def _start(self, name: str) -> None:
         import mlflow
 
+        self._imported = True
         uri = _tracking_uri(self._root)
         _create_store(uri)
         mlflow.set_tracking_uri(uri)
@@ -199,18 +201,18 @@ class Run:
             name=MODEL_NAME,
             source_run_id=self._run_id,
             params=parameters,
-            tags={**record.tags},
+            tags=_tags(record),
         )
         self._model_id = model.model_id
         client.log_outputs(self._run_id, [LoggedModelOutput(self._model_id, step=0)])
-        mlflow.set_tags({**record.tags, "data.digest": record.dataset.digest})
+        mlflow.set_tags(_tags(record))
         mlflow.log_params(parameters)
         mlflow.log_metrics({**record.metrics}, model_id=self._model_id)
 
     def _log_dataset(self, record: Record) -> None:
         import mlflow
 
-        files = [self._portable(source) for source in record.dataset.source]
+        files = [self._portable(Path(source)) for source in record.dataset.source]
         dataset = _mlflow_dataset(record.dataset, files)
         counts = {key: str(count) for key, count in record.dataset.counts.items()}
         mlflow.log_input(dataset, context="training", tags=counts)
@@ -244,7 +246,7 @@ class Run:
             source=f"models:/{self._model_id}",
             run_id=self._run_id,
             model_id=self._model_id,
-            tags={**record.tags, "data.digest": record.dataset.digest},
+            tags=_tags(record),
             description=_description((record.bundle / "README.md").read_text(encoding="utf-8")),
         )
         versions = json.dumps([{"name": MODEL_NAME, "version": version.version}])  # for MLflow's page
@@ -261,9 +263,12 @@ class Run:
         )
 
     def _portable(self, value: object) -> str:
-        """A setting as text that means the same elsewhere: an absolute path loses what lies above `root`."""
-        if isinstance(value, str | Path) and os.path.isabs(value):
-            path = Path(value)
+        """A setting as text that means the same elsewhere, without the name of a folder or user above `root`.
+
+        A path inside `root` is given from there, any other by its last part.
+        """
+        if isinstance(value, Path) or (isinstance(value, str) and os.path.isabs(value)):
+            path = Path(value).resolve()
             return path.relative_to(self._root).as_posix() if path.is_relative_to(self._root) else path.name
         if isinstance(value, list | tuple):
             return ", ".join(self._portable(item) for item in value)
@@ -295,13 +300,14 @@ def run(name: str, *, root: Path) -> Iterator[Run]:
         status = "KILLED"
         raise
     finally:
-        try:
-            with _faults():
-                run._end(status)
-        except TrackingError as error:
-            run.failure = run.failure or _not_recorded("the end of this run", error)
-        finally:
-            _restore_tracking_uri(configured)
+        if run._imported:  # else to end it would be to import MLflow again, for seconds, after Ctrl-C
+            try:
+                with _faults():
+                    run._end(status)
+            except TrackingError as error:
+                run.failure = run.failure or _not_recorded("the end of this run", error)
+            finally:
+                _restore_tracking_uri(configured)
 
 
 def _prepare_environment() -> None:
@@ -311,10 +317,9 @@ def _prepare_environment() -> None:
 
 def _restore_tracking_uri(uri: str | None) -> None:
     """Undo `mlflow.set_tracking_uri`, which also sets the environment variable: that one stays the user's."""
-    with suppress(ImportError):
-        import mlflow
+    import mlflow
 
-        mlflow.set_tracking_uri(None)  # type: ignore[arg-type]  # its own way back to the default
+    mlflow.set_tracking_uri(None)  # type: ignore[arg-type]  # its own way back to the default
     if uri is not None:
         os.environ["MLFLOW_TRACKING_URI"] = uri
 
@@ -470,6 +475,11 @@ def _code_version(root: Path) -> dict[str, str]:
     except (OSError, subprocess.SubprocessError):
         return {}
     return {"mlflow.source.git.commit": commit, "code.dirty": str(bool(changes)).lower()}
+
+
+def _tags(record: Record) -> dict[str, str]:
+    """Those of run, model and version: versions of one name may differ in their sectors."""
+    return {**record.tags, "sectors": ", ".join(record.sectors), "data.digest": record.dataset.digest}
 
 
 def _mlflow_dataset(record: DatasetRecord, files: Sequence[str]) -> Dataset:
