@@ -20,8 +20,11 @@ import argparse
 import importlib.util
 import io
 import os
+import re
 import shutil
+import signal
 import sys
+import threading
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -62,9 +65,15 @@ def refuse_shadows(*packages: str) -> None:
         raise ImportError(f"{theirs} hides Sektor's package {package!r} in {home}: {repair}")
 
 
-refuse_shadows("features", "models")
+try:
+    refuse_shadows("features", "models")
+except ImportError as error:
+    if __name__ == "__main__":
+        sys.exit(f"sektor-predict: {error}")
+    raise
 
 from features.arrays import arrow_array
+from features.clean import MARKUP, clean
 from features.stems import StemmingPool
 from features.strings import string_array
 from features.vocabulary import Vocabulary
@@ -75,7 +84,7 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
     from data.reader import Batch, Reject
-    from data.writer import LabelledBatch, Writer
+    from data.writer import LabelledBatch, Partial, Writer
 
 SHIPPED_MODEL: Final = Path(__file__).resolve().parent / "models" / "sektor"
 BATCH_ARTICLES: Final = 1024  # articles that go through the data flow together
@@ -114,8 +123,8 @@ class Predictor:
         for sector, threshold in (thresholds or {}).items():
             if sector not in self.thresholds:
                 raise ValueError(f"threshold for {sector!r}: no such sector, expected one of {', '.join(self.sectors)}")
-            if not 0 <= threshold <= 1:
-                raise ValueError(f"threshold for {sector!r}: found {threshold}, expected a probability from 0 to 1")
+            if not isinstance(threshold, int | float) or not 0 <= threshold <= 1:
+                raise ValueError(f"threshold for {sector!r}: found {threshold!r}, expected a probability from 0 to 1")
             self.thresholds[sector] = threshold
         self._limits = np.array([self.thresholds[sector] for sector in model.sectors])
         self._vocabulary = Vocabulary(model.terms, model.title_weight, known=model.words)
@@ -155,6 +164,8 @@ class Predictor:
         """
         texts = _strings(texts, "text")
         heads = None if titles is None else _strings(titles, "title", none=True)
+        if not isinstance(workers, int) or workers < 1:
+            raise ValueError(f"workers: found {workers!r}, expected a whole number from 1 on")
         if heads is not None and len(heads) != len(texts):
             raise ValueError(f"found {len(heads)} titles for {len(texts)} texts, expected one a text")
 
@@ -238,6 +249,8 @@ class UsageError(ValueError):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code: 0, 1 if nothing could be labelled, 2 for input that is no use."""
     args = _parser().parse_intermixed_args(argv)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _end)  # so that what was begun is removed, as after Ctrl-C
     try:
         refuse_shadows("data")
         code = _run(args)
@@ -248,9 +261,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         _give_up_standard_output()  # whoever read it has gone: nothing is left to say
         return 1
     except KeyboardInterrupt:
-        print("sektor-predict: interrupted; no output was written", file=sys.stderr)
+        print("sektor-predict: interrupted; no output file was written", file=sys.stderr)
         return 130
-    except (ValueError, OSError, ImportError) as error:
+    except (ValueError, OSError, ImportError, OverflowError) as error:
         print(f"sektor-predict: {_one_line(error)}", file=sys.stderr)
         _give_up_standard_output()
         return 2
@@ -325,20 +338,21 @@ def _run(args: argparse.Namespace) -> int:
     from data.writer import STANDARD_OUTPUT, open_writer
 
     path = None if args.output in (None, STANDARD_OUTPUT) else Path(args.output)
-    if path is not None:
-        _refuse_input_as_output(args.input, path)
+    rejects_path = None if path is None else Path(f"{path}.rejects.jsonl")
+    for written in filter(None, (path, rejects_path)):
+        _refuse_input_as_output(args.input, written)
     with ExitStack() as stack:
         run = _Run(predictor, args, stack.enter_context(StemmingPool(args.workers)))
         batches = run.read()
         # Opened first and so completed last: no rejects without the output they were rejected from.
-        rejects = stack.enter_context(_Rejects(None if path is None else Path(f"{path}.rejects.jsonl"), args.overwrite))
+        rejects = stack.enter_context(_Rejects(rejects_path, args.overwrite))
         writer: Writer | _Table = _Table(predictor.sectors)
         if args.output is not None:
             writer = stack.enter_context(open_writer(args.output, predictor.sectors, args.overwrite))
         progress = None if args.quiet else stack.enter_context(_progress())
         for labelled, rejected in run.label(batches):
             rejects.write(rejected)
-            if len(labelled.picked):
+            if len(labelled.picked) or labelled.kept:  # a table without rows still has its header
                 writer.write(labelled)
             if progress is not None:
                 progress.update(len(labelled.picked) + len(rejected))
@@ -550,12 +564,14 @@ class _Rejects:
         from data.writer import refuse_to_replace
 
         self.path = path
+        self._overwrite = overwrite
+        self._file: Partial | None = None
         self._stream: IO[str] | None = None
         if path is not None:
             refuse_to_replace(path, overwrite)
 
     def write(self, rejects: Sequence[Reject]) -> None:
-        from data.writer import naming, reject_line
+        from data.writer import Partial, naming, reject_line
 
         for reject in rejects:
             if self.path is None:
@@ -563,8 +579,9 @@ class _Rejects:
                 continue
             with naming(self.path):
                 if self._stream is None:
+                    self._file = Partial(self.path, self._overwrite)
                     # A file's name may hold bytes that are no text.
-                    self._stream = open(f"{self.path}.partial", "w", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
+                    self._stream = self._file.path.open("w", encoding="utf-8", errors="backslashreplace")
                 self._stream.write(reject_line(reject) + "\n")
 
     def __enter__(self) -> Self:
@@ -575,18 +592,17 @@ class _Rejects:
 
         if self.path is None:
             return
-        partial = Path(f"{self.path}.partial")
         try:
             with naming(self.path):
                 if self._stream is not None:
                     self._stream.close()
-                if kind is None and self._stream is not None:
-                    partial.replace(self.path)
+                if kind is None and self._file is not None:
+                    self._file.publish()
                 elif kind is None:
                     self.path.unlink(missing_ok=True)  # of an earlier run whose output this one has replaced
         finally:
-            if self._stream is not None:
-                partial.unlink(missing_ok=True)
+            if self._file is not None:
+                self._file.discard()
 
 
 class _Table:
@@ -604,14 +620,16 @@ class _Table:
     def write(self, batch: LabelledBatch) -> None:
         from data.writer import plain
 
+        if not len(batch.picked):
+            return
         room = max(self.NAME, shutil.get_terminal_size().columns - self.CELL * len(self.sectors) - self.CELL)
         if not self._begun:
             heads = "".join(f"{sector[: self.CELL - 2]:>{self.CELL}}" for sector in self.sectors)
             print(f"{'article':<{room + 2}}{heads}{'coverage':>10}")
             self._begun = True
         labels = batch.labels
-        for place in range(len(batch.ids)):
-            name = f"{plain(batch.ids[place])}  {batch.headline(place)}"
+        for place, headline in enumerate(_headlines(batch)):
+            name = f"{plain(batch.ids[place])}  {headline}"
             name = "".join(c if c.isprintable() else " " for c in name)  # no control codes to the terminal
             name = name if len(name) <= room else name[: room - 1] + "…"
             cells = "".join(
@@ -621,6 +639,22 @@ class _Table:
                 )
             )
             print(f"{name:<{room + 2}}{cells}{labels.coverage[place]:>10.0%}")
+
+
+def _headlines(batch: LabelledBatch) -> list[str]:
+    """The title of each labelled row, or the first line of its text that is not boilerplate."""
+    titles = [None] * len(batch.ids) if batch.titles is None else batch.titles.to_pylist()
+    headlines = []
+    for title, text, cleaned in zip(titles, batch.texts.to_pylist(), clean(batch.texts).to_pylist(), strict=True):
+        if not (title or "").strip():
+            lines = (text or "")[:5000]  # a headline stands at the beginning
+            for _, pattern, replacement in MARKUP:
+                lines = re.sub(pattern, replacement, lines, flags=re.IGNORECASE)
+            # Cleaning leaves lines where they are and blanks those that are boilerplate.
+            left = zip(re.split("[\r\n]", lines), cleaned.split("\n"), strict=False)
+            title = next((line for line, rest in left if rest.strip()), "")
+        headlines.append(" ".join(title[:300].split()))
+    return headlines
 
 
 def _progress() -> tqdm[Never]:
@@ -635,6 +669,11 @@ def _print_prediction(predictor: Predictor, prediction: Prediction) -> None:
         said = "primary" if sector == prediction.primary else "yes" if sector in prediction.sectors else "no"
         print(f"{sector:<14}{probability:>7.3f}  {said:<9}(from {predictor.thresholds[sector]:.3f} on)")
     print(f"{'coverage':<14}{prediction.coverage:>7.0%}")
+
+
+def _end(signal_number: int, frame: object) -> None:
+    """End the process as the signal would have, but by way of every `finally`."""
+    raise SystemExit(128 + signal_number)
 
 
 def _one_line(error: object) -> str:

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import sys
+import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -67,11 +68,6 @@ class LabelledBatch:
     titles: pa.StringArray | None
     kept: dict[str, str]
 
-    def headline(self, place: int) -> str:
-        """The title of a labelled row, or how its text begins."""
-        title = None if self.titles is None else self.titles[place].as_py()
-        return " ".join((title or self.texts[place].as_py() or "")[:300].split())
-
 
 @contextmanager
 def naming(path: str | Path) -> Iterator[None]:
@@ -84,6 +80,42 @@ def naming(path: str | Path) -> Iterator[None]:
         raise WriteError(f"{path}: cannot be written: {(error.strerror or str(error)).lower()}") from error
 
 
+class Partial:
+    """A file written under a name of its own, beside its place, and moved there when complete.
+
+    The name is no one else's, so that runs with one output do not mix; without `overwrite` the first of them to finish
+    takes the place and the others are refused. Raises WriteError.
+    """
+
+    def __init__(self, place: Path, overwrite: bool):
+        self.place = place
+        self.overwrite = overwrite
+        refuse_to_replace(place, overwrite)
+        with naming(place):
+            descriptor, name = tempfile.mkstemp(prefix=".sektor-", suffix=".partial", dir=place.parent)
+            os.close(descriptor)
+        self.path = Path(name)
+
+    def publish(self) -> None:
+        """Move the complete file to its place."""
+        with naming(self.place):
+            mask = os.umask(0)
+            os.umask(mask)
+            self.path.chmod(0o666 & ~mask)  # a temporary file is its owner's alone
+            if not self.overwrite:
+                refuse_to_replace(self.place, self.overwrite)
+                with suppress(OSError):  # where a file system knows no links, the check must do
+                    os.link(self.path, self.place)
+                    self.path.unlink()
+                    return
+                refuse_to_replace(self.place, self.overwrite)
+            os.replace(self.path, self.place)
+
+    def discard(self) -> None:
+        """Remove the file, unless it has been moved to its place."""
+        self.path.unlink(missing_ok=True)
+
+
 class Writer(ABC):
     """Writes labelled batches to `path`; nothing stands there until `close`.
 
@@ -91,13 +123,19 @@ class Writer(ABC):
     there to be replaced. Raises WriteError.
     """
 
+    to_file = True
+
     def __init__(self, path: Path, sectors: Sequence[str], overwrite: bool = False):
         self.path = path
         self.sectors = tuple(sectors)
-        self.partial = path.with_name(path.name + ".partial")
-        refuse_to_replace(path, overwrite)
+        self._file = Partial(path, overwrite) if self.to_file else None
         with naming(path):
             self._open()
+
+    @property
+    def _partial(self) -> Path:
+        assert self._file is not None
+        return self._file.path
 
     @abstractmethod
     def _open(self) -> None: ...
@@ -122,7 +160,8 @@ class Writer(ABC):
         """Complete the file and move it to its place."""
         with naming(self.path):
             self._finish()
-            os.replace(self.partial, self.path)
+        if self._file is not None:
+            self._file.publish()
 
     def __enter__(self) -> Self:
         return self
@@ -140,7 +179,8 @@ class Writer(ABC):
             if kind is not None:
                 with suppress(OSError):
                     self._abandon()
-                self.partial.unlink(missing_ok=True)
+                if self._file is not None:
+                    self._file.discard()
 
 
 def refuse_to_replace(path: Path, overwrite: bool) -> None:
@@ -157,7 +197,7 @@ class JsonLinesWriter(Writer):
     _stream: BinaryIO
 
     def _open(self) -> None:
-        self._stream = self.partial.open("wb")
+        self._stream = self._partial.open("wb")
 
     def _write(self, batch: LabelledBatch) -> None:
         kept = [(json_string(name), batch.rows.json_texts(column)) for column, name in batch.kept.items()]
@@ -192,6 +232,8 @@ class JsonLinesWriter(Writer):
 class StandardOutputWriter(JsonLinesWriter):
     """JSON lines on standard output, batch by batch: who reads it sees each as soon as it is labelled."""
 
+    to_file = False
+
     def _open(self) -> None:
         if sys.stdout is None:
             raise WriteError("standard output is closed, expected it open for -o -")
@@ -213,7 +255,7 @@ class CsvWriter(Writer):
     _stream: BinaryIO
 
     def _open(self) -> None:
-        self._stream = self.partial.open("wb")
+        self._stream = self._partial.open("wb")
         self._begun = False
 
     def _write(self, batch: LabelledBatch) -> None:
@@ -251,7 +293,7 @@ class ParquetWriter(Writer):
     """A list column of sectors, one probability column a sector, kept columns as text."""
 
     def _open(self) -> None:
-        self.partial.open("wb").close()
+        self._partial.open("wb").close()
         self._parquet: pq.ParquetWriter | None = None
 
     def _schema(self, kept: Sequence[str]) -> pa.Schema:
@@ -262,7 +304,7 @@ class ParquetWriter(Writer):
     def _write(self, batch: LabelledBatch) -> None:
         schema = self._schema(list(batch.kept.values()))
         if self._parquet is None:
-            self._parquet = pq.ParquetWriter(self.partial, schema, compression="zstd")
+            self._parquet = pq.ParquetWriter(self._partial, schema, compression="zstd")
         names = string_array(self.sectors)
         place = arrow_array(np.nonzero(batch.labels.predicted)[1])
         offsets = np.concatenate(([0], np.cumsum(batch.labels.predicted.sum(axis=1)))).astype(np.int32)
@@ -280,7 +322,7 @@ class ParquetWriter(Writer):
 
     def _finish(self) -> None:
         if self._parquet is None:
-            self._parquet = pq.ParquetWriter(self.partial, self._schema([]), compression="zstd")
+            self._parquet = pq.ParquetWriter(self._partial, self._schema([]), compression="zstd")
         self._parquet.close()
 
     def _abandon(self) -> None:

@@ -603,7 +603,7 @@ def test_an_interruption_leaves_nothing(run: Run, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(Predictor, "label", interrupt)
     write_json("in.jsonl", articles())
-    assert run("in.jsonl", "-o", "labels.csv") == (130, "", ["sektor-predict: interrupted; no output was written"])
+    assert run("in.jsonl", "-o", "labels.csv") == (130, "", ["sektor-predict: interrupted; no output file was written"])
     assert {path.name for path in Path().iterdir()} == {"in.jsonl"}
 
 
@@ -813,3 +813,43 @@ def test_two_workers_give_the_same_labels(bundle: Path, unseen: list[str]) -> No
         found = start("in.jsonl", "-o", output, "--workers", workers, "--quiet", "--model", bundle)
         assert (found.returncode, found.stderr) == (0, b"")
     assert Path("one.jsonl").read_bytes() == Path("two.jsonl").read_bytes()
+
+
+def test_the_rejects_of_the_output_cannot_be_its_input(run: Run) -> None:
+    """Labelling mended rejects in place would delete them: the rejects file of the new output has their name."""
+    source = write_json("labels.jsonl.rejects.jsonl", articles())
+    content = source.read_bytes()
+    code, _, err = run(source, "-o", "labels.jsonl", "--overwrite")
+    assert code == 2
+    assert len(err) == 1
+    assert "is read as input" in err[0]
+    assert source.read_bytes() == content
+
+
+@pytest.mark.parametrize("output", ["labels.csv", "labels.parquet"])
+def test_a_table_without_rows_keeps_its_columns(run: Run, output: str) -> None:
+    Path("in.csv").write_text("id,isi,penulis\n", encoding="utf-8")
+    assert run("in.csv", "-o", output, "--keep-columns")[0] == 0
+    names = pq.read_schema(output).names if output.endswith("parquet") else Path(output).read_text().strip().split(",")
+    assert names == [*LABEL_COLUMNS, "isi", "penulis"]
+
+
+def test_the_table_shows_the_headline_not_the_boilerplate(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "140")
+    Path("a.txt").write_text(f"ADVERTISEMENT\n\n{TITLES[0]}\n{TEXTS[0]}", encoding="utf-8")
+    Path("b.txt").write_text(f"<div>ADVERTISEMENT</div><h1>{TITLES[1]}</h1>\n<p>{TEXTS[1]}</p>", encoding="utf-8")
+    out = run("a.txt", "b.txt", "--quiet")[1].splitlines()
+    assert f"a.txt  {TITLES[0]}" in out[1]
+    assert "ADVERTISEMENT" not in out[2]
+
+
+def test_a_run_that_is_terminated_leaves_nothing(bundle: Path) -> None:
+    write_json("in.jsonl", articles() * 20_000)
+    command = [sys.executable, str(ROOT / "predict.py"), "in.jsonl", "-o", "labels.jsonl", "--model", str(bundle)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
+        while not any(path.stat().st_size for path in Path().glob(".sektor-*.partial")) and process.poll() is None:
+            pass
+        process.terminate()
+        process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert [path.name for path in Path().iterdir()] == ["in.jsonl"]

@@ -119,7 +119,7 @@ def test_after_an_error_nothing_is_left(output: str, error: BaseException, begun
 @pytest.mark.parametrize("output", OUTPUTS)
 def test_a_file_that_cannot_take_its_place_is_an_error_and_leaves_nothing(output: str) -> None:
     writer = open_writer(output, SECTORS)
-    with pytest.raises(WriteError, match=f"^{output}: cannot be written: is a directory"), writer:  # noqa: PT012
+    with pytest.raises(WriteError, match=f"^{output}: is a folder"), writer:  # noqa: PT012
         writer.write(batch(["1"]))
         Path(output).mkdir()
     assert [path.name for path in Path().iterdir()] == [output]
@@ -202,3 +202,23 @@ def test_the_names_of_our_columns() -> None:
     assert label_columns(SECTORS) == [
         "id", "sectors", "primary", "probability_ev", "probability_agro", "coverage", "probabilities",
     ]  # fmt: skip
+
+
+def test_of_two_runs_with_one_output_the_first_to_finish_keeps_it() -> None:
+    first, second = (open_writer("labels.jsonl", SECTORS) for _ in range(2))
+    second.write(batch(["2"]))
+    first.write(batch(["1"]))
+    with first:
+        pass
+    written = Path("labels.jsonl").read_bytes()
+    with pytest.raises(WriteError, match="exists already"), second:
+        pass
+    assert Path("labels.jsonl").read_bytes() == written
+    assert [path.name for path in Path().iterdir()] == ["labels.jsonl"]
+
+
+def test_a_users_own_partial_file_is_left_alone() -> None:
+    Path("labels.jsonl.partial").write_text("precious", encoding="utf-8")
+    with open_writer("labels.jsonl", SECTORS) as writer:
+        writer.write(batch(["1"]))
+    assert Path("labels.jsonl.partial").read_text(encoding="utf-8") == "precious"
