@@ -29,7 +29,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final, NamedTuple, Never, Self
 
@@ -104,7 +104,7 @@ class Prediction:
 
     sectors: tuple[str, ...]
     primary: str | None
-    probabilities: dict[str, float]
+    probabilities: dict[str, float] = field(hash=False)
     coverage: float
 
 
@@ -402,7 +402,7 @@ class _Run:
         self.predictor = predictor
         self.pool = pool
         self.args = args
-        self.read_rows = self.labelled = self.rejected = 0
+        self.read_rows = self.labelled = self.rejected = self._undecodable = 0
         self.by_sector: Counter[str] = Counter()
         self._found: dict[str, str | None] = {}  # what is in which column of the file being read
         self._path = ""  # of that file
@@ -446,6 +446,7 @@ class _Run:
         self._find_unfit(rows, text, title, reasons)
         places = np.array([place for place in range(len(rows)) if place not in reasons], dtype=np.int64)
         rejected = list(rows.rejects)
+        self._undecodable += sum(reject.reason.endswith(f"is not {self.args.encoding}") for reject in rejected)
         if reasons:
             cells = {json_string(name): rows.json_texts(name) for name in rows.columns}
             for place, reason in reasons.items():
@@ -554,7 +555,8 @@ class _Run:
         )
         if self.rejected:
             where = "reasons above" if rejects is None else f"see {rejects}"
-            print(f"rejected {self.rejected:,} rows: {where}", file=sys.stderr)
+            hint = f"; {self._undecodable:,} are not {self.args.encoding}: name theirs with --encoding"
+            print(f"rejected {self.rejected:,} rows: {where}{hint if self._undecodable else ''}", file=sys.stderr)
 
 
 class _Rejects:

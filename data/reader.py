@@ -48,6 +48,14 @@ PARQUET_EXTENSIONS = (".parquet",)
 TEXT_EXTENSIONS = (".txt",)
 EXTENSIONS = JSON_LINES_EXTENSIONS + CSV_EXTENSIONS + PARQUET_EXTENSIONS + TEXT_EXTENSIONS
 
+REPAIRS = {
+    ".xlsx": "; save the workbook as CSV",
+    ".xls": "; save the workbook as CSV",
+    ".json": "; write one object a line and name it .jsonl",
+    ".gz": "; unpack it first",
+    ".zip": "; unpack it first",
+}
+
 STANDARD_INPUT = "-"
 DELIMITERS = ",;\t|"
 MAX_ROW = 64 << 20  # characters of one row; a legitimate article never comes near
@@ -289,7 +297,8 @@ def _read_file(path: Path, options: _Options) -> Iterator[Batch]:
         raise ReadError(f"{path}: no such file or folder")
     extension = path.suffix.lower()
     if extension not in EXTENSIONS:
-        raise ReadError(f"{path}: unknown extension {extension!r}, expected one of {', '.join(EXTENSIONS)}")
+        hint = REPAIRS.get(extension, "")
+        raise ReadError(f"{path}: unknown extension {extension!r}, expected one of {', '.join(EXTENSIONS)}{hint}")
     if path.is_file() and path.stat().st_size == 0:
         raise ReadError(f"{path}: empty file, expected articles")
     if extension in PARQUET_EXTENSIONS:

@@ -50,6 +50,8 @@ def read_sectors(path: Path | None = None) -> tuple[Sector, ...]:
     sectors: list[Sector] = []
     for number, entry in enumerate(entries, start=1):
         sector = _sector(entry, f"{source}: sector {number}")
+        if sector.id == "none":
+            raise SectorError(f"{source}: sector {number}: id 'none' means no sector in summaries, expected another")
         if any(other.id == sector.id for other in sectors):
             raise SectorError(f"{source}: sector {number}: id {sector.id!r} is there twice, expected unique ids")
         sectors.append(sector)

@@ -853,3 +853,11 @@ def test_a_run_that_is_terminated_leaves_nothing(bundle: Path) -> None:
         process.communicate(timeout=60)
     assert process.returncode == 143
     assert [path.name for path in Path().iterdir()] == ["in.jsonl"]
+
+
+def test_rows_in_another_encoding_are_told_from_others(run: Run) -> None:
+    Path("in.csv").write_bytes("id,isi\n1,Petani padi\n2,Kafé padi\n".encode("latin-1"))
+    code, _, err = run("in.csv", "-o", "out.csv")
+    assert code == 0
+    assert err[-1].endswith("1 are not utf-8: name theirs with --encoding")
+    assert run("in.csv", "-o", "out.csv", "--overwrite", "--encoding", "latin-1")[2][-1].startswith("labelled 2 of 2")
