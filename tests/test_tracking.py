@@ -178,6 +178,50 @@ def test_no_path_or_user_of_ours_is_recorded(
     assert "mlflow.user" not in model.tags
 
 
+def test_run_model_and_version_name_their_sectors(
+    recorded: tracking.Recorded, client: mlflow.MlflowClient, bundle: Path
+) -> None:
+    version = client.get_model_version("sektor", recorded.model_version)
+    model = client.get_logged_model(version.source.removeprefix("models:/"))
+    expected = ", ".join(Predictor.load(bundle).sectors)
+    for tags in (client.get_run(recorded.run_id).data.tags, version.tags, model.tags):
+        assert tags["sectors"] == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (Path("../ani/ok.csv"), "ok.csv"),
+        (Path("articles/ok.csv"), "articles/ok.csv"),
+        (Path("../checkout/ok.csv"), "ok.csv"),
+        ([Path("a.csv"), Path("../../b.csv")], "a.csv, b.csv"),
+        ("/home/ani/ok.csv", "ok.csv"),
+        ("balanced", "balanced"),
+    ],
+)
+def test_a_relative_path_says_no_more_than_an_absolute_one(
+    value: object, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkout = tmp_path / "checkout"
+    checkout.mkdir()
+    monkeypatch.chdir(checkout)
+    assert tracking.Run(checkout)._portable(value) == said
+
+
+def test_an_interrupted_import_of_mlflow_is_not_begun_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(run: tracking.Run, name: str) -> None:
+        raise KeyboardInterrupt
+
+    def never(*arguments: object) -> None:
+        raise AssertionError("MLflow was asked again")
+
+    monkeypatch.setattr(tracking.Run, "_start", interrupt)
+    monkeypatch.setattr(tracking.Run, "_end", never)
+    monkeypatch.setattr(tracking, "_restore_tracking_uri", never)
+    with pytest.raises(KeyboardInterrupt), tracking.run("train.py", root=tmp_path):
+        pass
+
+
 def test_a_later_version_is_challenger_and_leaves_the_champion(
     recorded: tracking.Recorded, client: mlflow.MlflowClient, root: Path, bundle: Path
 ) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
+import sys
 import tomllib
 from collections.abc import Callable
 from dataclasses import replace
@@ -403,6 +405,43 @@ def test_an_interruption_leaves_the_old_model(run: Run, few: list[object], monke
     assert [path.name for path in Path().iterdir()] == ["model"]
 
 
+def test_an_interruption_after_the_model_is_written_says_where(
+    run: Run, few: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train_module.Evaluation, "table", interrupt)
+    code, _, err = run(*few)
+    said = "interrupted; the model is written to model, the run is not fully recorded"
+    assert (code, err) == (130, f"sektor-train: {said}\n")
+    read_model(Path("model"))
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_training(
+    run: Run, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(store.tempfile, "TemporaryDirectory", refuse)
+    monkeypatch.setattr(train_module, "train", None)
+    assert refusal(run("--data", data, "--output", "a/model")).startswith("a/model: cannot write in ")
+    assert not list(Path().iterdir())
+
+
+def test_a_reader_that_has_gone_does_not_cost_the_model(
+    run: Run, few: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "w", encoding="utf-8") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        code, _, err = run(*few)
+    assert (code, err) == (0, "")
+    read_model(Path("model"))
+
+
 def test_without_the_extra_it_says_what_to_install(run: Run, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "sklearn", None)
     assert refusal(run("--data", data)).endswith('training needs: pip install "sektor[train]"')
@@ -441,6 +480,8 @@ def test_a_tracker_that_fails_does_not_cost_the_model(
     (tmp_path / "absent").write_text("", encoding="utf-8")
     assert main(["--no-bundled", *map(str, few)]) == 0
     _, err = capsys.readouterr()
-    assert err.startswith("sektor-train: ")
-    assert "Traceback" not in err
+    first, last = err.splitlines()
+    assert first.startswith("sektor-train: not recorded in MLflow: this run (")
+    assert first.endswith("; training goes on")
+    assert last == "sektor-train: the model is written, the run is not recorded in MLflow"
     read_model(Path("model"))
