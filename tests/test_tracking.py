@@ -182,7 +182,7 @@ def test_run_model_and_version_name_their_sectors(
     recorded: tracking.Recorded, client: mlflow.MlflowClient, bundle: Path
 ) -> None:
     version = client.get_model_version("sektor", recorded.model_version)
-    model = client.get_logged_model(version.source.removeprefix("models:/"))
+    model = client.get_logged_model(str(version.source).removeprefix("models:/"))
     expected = ", ".join(Predictor.load(bundle).sectors)
     for tags in (client.get_run(recorded.run_id).data.tags, version.tags, model.tags):
         assert tags["sectors"] == expected

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import sys
+import tempfile
 import tomllib
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,6 +23,7 @@ from data.sectors import Sector
 from models import store
 from models.calibration import prevalence_weights
 from models.classifier import Configuration
+from models.evaluation import Evaluation
 from models.store import MODEL, TERMS, WORDS, read_model
 from predict import Predictor
 from predict import main as predict_main
@@ -411,7 +413,7 @@ def test_an_interruption_after_the_model_is_written_says_where(
     def interrupt(*arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(train_module.Evaluation, "table", interrupt)
+    monkeypatch.setattr(Evaluation, "table", interrupt)
     code, _, err = run(*few)
     said = "interrupted; the model is written to model, the run is not fully recorded"
     assert (code, err) == (130, f"sektor-train: {said}\n")
@@ -424,7 +426,7 @@ def test_an_output_that_cannot_be_written_is_refused_before_training(
     def refuse(*arguments: object, **options: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(store.tempfile, "TemporaryDirectory", refuse)
+    monkeypatch.setattr(tempfile, "TemporaryDirectory", refuse)
     monkeypatch.setattr(train_module, "train", None)
     assert refusal(run("--data", data, "--output", "a/model")).startswith("a/model: cannot write in ")
     assert not list(Path().iterdir())
