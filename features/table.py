@@ -18,8 +18,8 @@ class HashTable:
     """Keys, each made of one integer or of several, with a number for each; written once, then only read.
 
     Open addressing with linear probing at a load of an eighth or less: a few passes of numpy settle all keys asked
-    for, at a cost that does not grow with the table, and equal keys are compared in full. (`numpy.searchsorted`
-    among 20,000 keys took five times as long, `pyarrow.compute.index_in` builds its table anew at every call.)
+    for, at a cost that does not grow with the table, and equal keys are compared in full. (`pyarrow.compute.index_in`
+    would build its table anew at every call.)
 
     Parameters: keys, one array (n_keys,) for each integer that a key is made of, each key once; numbers, (n_keys,),
     from 0 to 2**31 - 1.

@@ -21,7 +21,7 @@ from features.clean import FILLER, Bytes, Positions, bytes_of, offsets_of, range
 from features.strings import string_array
 
 LONGEST_TITLE: Final = 200  # characters
-LONGEST_PACKED: Final = 16  # bytes; of the words of the articles one in 200 is longer
+LONGEST_PACKED: Final = 16  # bytes; of the words of the bundled articles one in 2,000 is longer
 _HYPHENS: Final = dict.fromkeys(map(ord, "\u2010\u2011\ufe58\ufe63\uff0d\u00ad"), "-") | {0xAD: None}
 
 
