@@ -73,7 +73,8 @@ except ImportError as error:
     raise
 
 from features.arrays import arrow_array
-from features.clean import MARKUP, clean
+from features.clean import clean
+from features.markup import without_markup
 from features.stems import StemmingPool
 from features.strings import string_array
 from features.vocabulary import Vocabulary
@@ -647,13 +648,11 @@ def _headlines(batch: LabelledBatch) -> list[str]:
     """The title of each labelled row, or the first line of its text that is not boilerplate."""
     titles = [None] * len(batch.ids) if batch.titles is None else batch.titles.to_pylist()
     headlines = []
-    for title, text, cleaned in zip(titles, batch.texts.to_pylist(), clean(batch.texts).to_pylist(), strict=True):
+    texts, cleaned = without_markup(batch.texts).to_pylist(), clean(batch.texts).to_pylist()
+    for title, text, lines in zip(titles, texts, cleaned, strict=True):
         if not (title or "").strip():
-            lines = (text or "")[:5000]  # a headline stands at the beginning
-            for _, pattern, replacement in MARKUP:
-                lines = re.sub(pattern, replacement, lines, flags=re.IGNORECASE)
             # Cleaning leaves lines where they are and blanks those that are boilerplate.
-            left = zip(re.split("[\r\n]", lines), cleaned.split("\n"), strict=False)
+            left = zip(re.split("[\r\n]", text), lines.split("\n"), strict=False)
             title = next((line for line, rest in left if rest.strip()), "")
         headlines.append(" ".join(title[:300].split()))
     return headlines

@@ -15,57 +15,63 @@ _FACTOR: Final = np.uint64(0x9E3779B97F4A7C15)  # 2**64 divided by the golden ra
 
 
 class HashTable:
-    """Keys, each made of one integer or of several, with a number for each; written once, then only read.
+    """The places of keys in an array of them; written once, then only read.
 
-    Open addressing with linear probing at a load of an eighth or less: a few passes of numpy settle all keys asked
+    Open addressing with linear probing at a load of a quarter or less: a few passes of numpy settle all keys asked
     for, at a cost that does not grow with the table, and equal keys are compared in full. (`pyarrow.compute.index_in`
-    would build its table anew at every call.)
+    would build its table anew at every call.) Slots hold places only and the keys lie close together, so that what is
+    asked for most stays in the processor's cache.
 
-    Parameters: keys, one array (n_keys,) for each integer that a key is made of, each key once; numbers, (n_keys,),
-    from 0 to 2**31 - 1.
+    Parameters: keys, one array (n_keys,) for each integer that a key is made of, each key once.
     """
 
-    def __init__(self, keys: tuple[Keys, ...], numbers: npt.NDArray[np.integer[Any]]):
-        bits = max(int(8 * numbers.size).bit_length(), 4)
+    def __init__(self, *keys: Keys):
+        n_keys = keys[0].size
+        bits = max(int(4 * n_keys).bit_length(), 4)
         self._shift = np.uint64(64 - bits)
         self._last = (1 << bits) - 1
-        self._numbers = np.full(1 << bits, ABSENT, np.int32)
-        self._keys = tuple(np.zeros(1 << bits, key.dtype) for key in keys)
-        places, slots = np.arange(numbers.size), self._slots(keys)
+        self._places = np.full(1 << bits, ABSENT, np.int32)
+        # One key more, behind the others: `ABSENT` as a place asks for the last.
+        self._keys = tuple(np.concatenate((key, np.zeros(1, key.dtype))) for key in keys)
+        places, slots = np.arange(n_keys), self._slots(keys)
         while places.size:
-            free = places[self._numbers[slots[places]] == ABSENT]
-            self._numbers[slots[free]] = free  # of several keys that want one slot the last gets it
-            places = places[self._numbers[slots[places]] != places]
+            free = places[self._places[slots[places]] == ABSENT]
+            self._places[slots[free]] = free  # of several keys that want one slot the last gets it
+            places = places[self._places[slots[places]] != places]
             slots[places] = (slots[places] + 1) & self._last
-        for stored, key in zip(self._keys, keys, strict=True):
-            stored[slots] = key
-        self._numbers[slots] = numbers
+
+    @property
+    def keys(self) -> tuple[Keys, ...]:
+        """The keys, in order: as they were given."""
+        return tuple(key[:-1] for key in self._keys)
 
     def find(self, *keys: Keys) -> npt.NDArray[np.int32]:
-        """The number of each key, `ABSENT` for one that is not there: (n,)."""
+        """The place of each key among those given, `ABSENT` for one that is not there: (n,)."""
         slots = self._slots(keys)
-        found = self._numbers.take(slots)
+        found = self._places.take(slots)
         # A slot that is free answers `ABSENT`, which is right; one that holds another key sends the search on.
-        wrong = self._keys[0].take(slots) != keys[0]
-        for stored, key in zip(self._keys[1:], keys[1:], strict=True):
-            wrong |= stored.take(slots) != key
-        wrong &= found != ABSENT
-        left = wrong.nonzero()[0]
+        left = self._others(found, keys).nonzero()[0]
         slots = slots[left]
         while left.size:
             slots = (slots + 1) & self._last
-            found[left] = self._numbers.take(slots)
-            other = found[left] != ABSENT
-            different = np.zeros(left.size, bool)
-            for stored, key in zip(self._keys, keys, strict=True):
-                different |= stored.take(slots) != key[left]
-            on = (different & other).nonzero()[0]
+            there = self._places.take(slots)
+            found[left] = there
+            on = self._others(there, tuple(key[left] for key in keys)).nonzero()[0]
             left, slots = left[on], slots[on]
         return found
+
+    def _others(self, places: npt.NDArray[np.int32], keys: tuple[Keys, ...]) -> npt.NDArray[np.bool_]:
+        """Where a place holds another key than the one asked for: (n,)."""
+        others: npt.NDArray[np.bool_] = self._keys[0].take(places) != keys[0]
+        for stored, key in zip(self._keys[1:], keys[1:], strict=True):
+            others |= stored.take(places) != key
+        others &= places != ABSENT
+        return others
 
     def _slots(self, keys: tuple[Keys, ...]) -> Positions:
         mixed = keys[0].astype(np.uint64) * _FACTOR
         for key in keys[1:]:
-            mixed = (mixed ^ key) * _FACTOR
+            mixed ^= key
+            mixed *= _FACTOR
         mixed >>= self._shift
         return mixed.view(np.int64)

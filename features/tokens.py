@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from features.arrays import numpy_array
-from features.clean import FILLER, Bytes, Positions, bytes_of, offsets_of, ranges
+from features.search import FILLER, Bytes, Positions, bytes_of, offsets_of, ranges
 from features.strings import string_array
 
 LONGEST_TITLE: Final = 200  # characters
@@ -34,6 +34,8 @@ _SEPARATORS: Final = bytes(
 #: For a word of 0 to 16 bytes which of its first eight bytes are there, and which of the next eight.
 _FIRST_BYTES: Final = np.array([(1 << 8 * min(n, 8)) - 1 for n in range(LONGEST_PACKED + 1)], np.uint64)
 _NEXT_BYTES: Final = np.array([(1 << 8 * max(n - 8, 0)) - 1 for n in range(LONGEST_PACKED + 1)], np.uint64)
+#: The bits that tell letters, and bytes outside ASCII, from digits and hyphens, in a word packed into numbers.
+LETTERS: Final = np.uint64(0xC0C0C0C0C0C0C0C0)
 Packed = npt.NDArray[np.uint64]
 
 
@@ -41,7 +43,7 @@ Packed = npt.NDArray[np.uint64]
 class Tokens:
     """The words of a batch of documents, in order, as they stand in the cleaned text, before `fold`.
 
-    text: the batch's bytes, a space where no word is, and spaces behind, to a multiple of eight bytes.
+    text: the batch's bytes, a space where no word is, and `LONGEST_PACKED` spaces behind.
     starts: (n_tokens,), where in `text` each word begins. lengths: (n_tokens,), of each word in bytes.
     offsets: (n_documents + 1,), where in `starts` each document begins, and where the last ends.
     titles: (n_documents,), how many words at the beginning of each document are its title; 0 where it has none.
@@ -82,15 +84,11 @@ class Tokens:
 
         A word of more than `LONGEST_PACKED` bytes gets numbers that no other word has.
         """
-        blocks = self.text.view("<u8")
-        block = self.starts >> 3
-        shift = ((self.starts & 7) << 3).astype(np.uint64)
-        one, two, three = blocks.take(block), blocks.take(block + 1), blocks.take(block + 2)
-        back = np.uint64(63) - shift  # by 64 a number cannot be shifted: first by 1, then by the rest
-        first = (one >> shift) | ((two << np.uint64(1)) << back)
-        second = (two >> shift) | ((three << np.uint64(1)) << back)
-        first &= _FIRST_BYTES.take(self.lengths, mode="clip")
-        second &= _NEXT_BYTES.take(self.lengths, mode="clip")
+        # A view whose rows overlap, so that a word is fetched at one go.
+        rows: npt.NDArray[np.void] = np.ndarray((self.text.size - LONGEST_PACKED + 1,), "V16", self.text, strides=(1,))
+        letters = rows[self.starts].view("<u8")
+        first = letters[0::2] & _FIRST_BYTES.take(self.lengths, mode="clip")
+        second = letters[1::2] & _NEXT_BYTES.take(self.lengths, mode="clip")
         first[(self.lengths > LONGEST_PACKED).nonzero()[0]] = ~np.uint64(0)  # UTF-8 has no byte of eight ones
         return first, second
 
@@ -124,8 +122,8 @@ def split(documents: pa.StringArray) -> Tokens:
 
 
 def _padded(text: bytes) -> Bytes:
-    """The bytes with so many spaces behind them that 16 can be read from each, in aligned blocks of eight."""
-    return np.frombuffer(bytearray(text + b" " * (24 - len(text) % 8)), np.uint8)
+    """The bytes with so many spaces behind them that `LONGEST_PACKED` can be read from each."""
+    return np.frombuffer(bytearray(text + b" " * LONGEST_PACKED), np.uint8)
 
 
 def _words_and_spaces(data: Bytes) -> Bytes:

@@ -17,7 +17,8 @@ from features.clean import clean
 from features.stems import StemmingPool, Stems
 from features.strings import string_array
 from features.tokens import fold, split
-from features.vocabulary import UNKNOWN, Stemmed, Vocabulary, boundaries, expand, stems_of
+from features.vocabulary import Stemmed, Vocabulary, boundaries, expand, stems_of
+from features.words import UNKNOWN, coded
 
 Integers = npt.NDArray[np.integer[Any]]
 
@@ -72,9 +73,8 @@ class StemVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
                 new = [word for word in tokens.distinct if word not in word_numbers]
                 for word, its_stems in zip(new, stems_of(stems, new, pool), strict=True):
                     word_numbers[word] = tuple(stem_numbers.setdefault(stem, len(stem_numbers)) for stem in its_stems)
-                numbers = [word_numbers[word] for word in tokens.distinct]
-                blank = np.zeros(tokens.starts.size, np.int32)
-                batches.append(expand(tokens, blank, np.arange(blank.size), tokens.numbers, numbers))
+                codes, several = coded([word_numbers[word] for word in tokens.distinct])
+                batches.append(expand(tokens, codes[tokens.numbers], several))
 
         frequency = np.zeros(len(stem_numbers), np.int64)
         for stemmed in batches:

@@ -15,16 +15,17 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from features.clean import clean, ranges
+from features.clean import clean
 from features.memo import Memo
+from features.search import ranges
 from features.stems import StemmingPool, Stems
 from features.table import ABSENT, HashTable
-from features.tokens import LONGEST_PACKED, Tokens, fold, pack, split
+from features.tokens import LETTERS, Tokens, fold, split
+from features.words import SEVERAL, UNKNOWN, UNSEEN, Codes, Several, Words, coded
 
 Integers = npt.NDArray[np.integer[Any]]
 Positions = npt.NDArray[np.int64]
 
-UNKNOWN: Final = -1  # the column of a stem that the vocabulary does not hold
 WORD_MEMO: Final = 2**18  # words whose columns are remembered, a generation of the memo: at most about 100 MB in all
 LONGEST_REMEMBERED: Final = 64  # characters
 _ONE_UNKNOWN: Final = (UNKNOWN,)
@@ -78,6 +79,7 @@ class Vocabulary:
         self.terms = terms
         self.title_weight = title_weight
         n_stems = next((place for place, term in enumerate(terms) if " " in term), len(terms))
+        self._n_stems = n_stems
         self._columns = dict(zip(terms[:n_stems], range(n_stems), strict=True))
         if len(self._columns) < n_stems:
             raise ValueError("a term stands twice in the vocabulary, expected each once")
@@ -89,10 +91,10 @@ class Vocabulary:
             raise ValueError(f"a bigram is not made of two stems of the vocabulary: {error}") from None
         # Pairs are packed into 32 bits where that suffices: half the memory to go through.
         self._pair = np.dtype(np.uint32 if n_stems <= 2**16 else np.uint64)
-        self._bigrams = HashTable((self._packed(first, second),), n_stems + np.arange(len(pairs)))
+        self._bigrams = HashTable(self._packed(first, second))
         self._stems = Stems(memo_size=1, known=known or {})  # the memo of columns, above it, remembers the rest
         self._memo: Memo[tuple[int, ...]] = Memo(WORD_MEMO)
-        self._words = self._table_of_words(list(known or {}))
+        self._words = Words(self._columns_of_known(list(known or {})))
 
     def __len__(self) -> int:
         return len(self.terms)
@@ -102,28 +104,35 @@ class Vocabulary:
         half = self._pair.type(4 * self._pair.itemsize)
         return np.asarray((first.astype(self._pair) << half) | second.astype(self._pair), self._pair)
 
-    def _table_of_words(self, words: list[str]) -> HashTable:
-        """The columns of those known words that have one stem, which is a term: nine of ten words of an article."""
-        stems = self._stems.stems(words)
-        columns = [self._columns.get(its[0], UNKNOWN) if len(its) == 1 else UNKNOWN for its in stems]
-        fit = [
-            place
-            for place, (word, column) in enumerate(zip(words, columns, strict=True))
-            if column != UNKNOWN and len(word.encode()) <= LONGEST_PACKED and fold(word) == (word,)
-        ]
-        return HashTable(pack([words[place] for place in fit]), np.array([columns[place] for place in fit], np.int32))
-
     def stem(self, tokens: Tokens, pool: StemmingPool | None = None) -> Stemmed:
         """The words of a batch as columns of stems: known ones all at once, others once a distinct word."""
-        columns = self._words.find(*tokens.packed())
-        others = (columns == ABSENT).nonzero()[0]
-        distinct, numbers = tokens.encode(others)
-        return expand(tokens, columns, others, numbers, self.columns_of(distinct, pool))
+        table = self._words.table  # as it is now: another thread may replace it
+        first, second = tokens.packed()
+        codes, several = table.find(first, second), table.several
+        unseen = (codes == UNSEEN).nonzero()[0]
+        if unseen.size:
+            letters = ((first[unseen] | second[unseen]) & LETTERS) != 0
+            codes[unseen] = SEVERAL  # numbers, which have no stems
+            unseen = unseen[letters]
+            distinct, numbers = tokens.encode(unseen)
+            its_codes, several = coded(self.columns_of(distinct, pool), several)
+            codes[unseen] = its_codes[numbers]
+        return expand(tokens, codes, several)
+
+    def _columns_of_known(self, words: Sequence[str]) -> dict[str, tuple[int, ...]]:
+        """Those known words that stand in a cleaned text as they are, with the columns of their stems."""
+        words = [word for word in words if fold(word) == (word,)]
+        return {
+            word: tuple(self._columns.get(stem, UNKNOWN) for stem in stems)
+            for word, stems in zip(words, stems_of(self._stems, words), strict=True)
+        }
 
     def columns_of(self, words: Sequence[str], pool: StemmingPool | None = None) -> list[tuple[int, ...]]:
         """For each word of a cleaned text the columns of its stems: mostly one, none for a number."""
         found = self._memo.get_all(words)
         new = [word for word, columns in zip(words, found, strict=True) if columns is None]
+        # A word that comes up a second time is likely to come up a third time; most new ones never do.
+        self._words.learn({word: columns for word, columns in zip(words, found, strict=True) if columns is not None})
         learned: dict[str, tuple[int, ...]] = {}
         if new:
             column_of = self._columns.get
@@ -161,7 +170,7 @@ class Vocabulary:
         begin = (np.arange(n_documents, dtype=np.int64) * n_terms).astype(dtype)
         base = np.repeat(begin, lengths)
         found = (bigrams != ABSENT).nonzero()[0]  # places take a quarter of the time of a mask as scattered as this
-        pairs, bigrams = pairs[found], bigrams[found]
+        pairs, bigrams = pairs[found], bigrams[found] + self._n_stems
         single, double = base + stems, base[pairs] + bigrams
         parts = [single[known], double]
         if self.title_weight > 1 and stemmed.titles.any():
@@ -199,32 +208,27 @@ def stems_of(stems: Stems, words: Sequence[str], pool: StemmingPool | None = Non
     return [tuple(chain.from_iterable(stem_of[part] for part in parts)) for parts in folded]
 
 
-def expand(
-    tokens: Tokens, stems: npt.NDArray[np.int32], others: Positions, which: Integers, numbers: Sequence[tuple[int, ...]]
-) -> Stemmed:
-    """The words of a batch replaced by the numbers of their stems.
+def expand(tokens: Tokens, codes: Codes, several: Several) -> Stemmed:
+    """The words of a batch replaced by the columns of their stems.
 
-    Parameters: stems, (n_tokens,), the number of each word's one stem, right but for the words at the places `others`
-    (n_others,); which, (n_others,), for each of those its place in `numbers`; numbers, the numbers of their stems.
+    Parameters: codes, (n_tokens,), of the words, and `several`, what they refer to; see `features.words`.
     """
-    counts = np.fromiter(map(len, numbers), np.int64, len(numbers))
-    flat = np.fromiter(chain.from_iterable(numbers), np.int32)
-    begins = counts.cumsum() - counts
-    first = np.append(flat, np.int32(UNKNOWN))[begins]  # of a word without stems anything: it is repeated zero times
-    stems[others] = first.take(which)
-    times = counts.take(which)
-    repeats = np.ones(stems.size, np.int64)
-    repeats[others] = times
-    stems = stems.repeat(repeats)
+    special = (codes < UNKNOWN).nonzero()[0]
+    which = SEVERAL - codes[special]
+    begins = several.bounds.take(which)
+    times = several.bounds.take(which + 1) - begins
+    repeats = np.ones(codes.size, np.int64)
+    repeats[special] = times
+    stems = codes.repeat(repeats)
     # The stem of a word stands where the word stood, moved by what the words before it have more or less than one.
     moved = np.concatenate(([0], (times - 1).cumsum()))
-    several = (times > 1).nonzero()[0]
-    if several.size:
-        places = ranges(others[several] + moved[several], times[several])
-        stems[places] = flat[ranges(begins[which[several]], times[several])]
-    offsets = tokens.offsets + moved[others.searchsorted(tokens.offsets)]
+    filled = times.nonzero()[0]
+    if filled.size:
+        places = ranges(special[filled] + moved[filled], times[filled])
+        stems[places] = several.columns[ranges(begins[filled], times[filled])]
+    offsets = tokens.offsets + moved[special.searchsorted(tokens.offsets)]
     titles = tokens.offsets[:-1] + tokens.titles
-    return Stemmed(stems, offsets, titles + moved[others.searchsorted(titles)] - offsets[:-1])
+    return Stemmed(stems, offsets, titles + moved[special.searchsorted(titles)] - offsets[:-1])
 
 
 def boundaries(stemmed: Stemmed) -> Positions:

@@ -1,0 +1,133 @@
+"""Take HTML out of a batch of documents: tags, scripts, styles, comments and entities.
+
+Every "<", ">" and "&" of the batch is a landmark (`features.search`); a tag is a "<" and the ">" next to it. So the
+cost is a few passes over the landmarks, whatever is in the text, and nothing is compiled for it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+
+from features.search import (
+    DIGITS,
+    LETTERS,
+    NEWLINE,
+    SPACE,
+    WINDOW,
+    Batch,
+    Mask,
+    Positions,
+    among,
+    apart,
+    bytes_of,
+    next_of,
+    offsets_of,
+    openings,
+    string_array_of,
+    table,
+    words_at,
+)
+
+#: Elements that go with all they enclose.
+ENCLOSING: Final = "script style"
+#: Elements whose tags end a line of text; every other tag only ends a word.
+BLOCKS: Final = (
+    "p div br hr li ul ol h1 h2 h3 h4 h5 h6 tr td table section article header footer figure figcaption blockquote "
+    "aside"
+)
+COMMENT: Final = (b"!--", b"--")  # what follows the "<" that begins one, and stands before the ">" that ends it
+
+_BLOCKS: Final = openings(BLOCKS)
+_TAG: Final = table(LETTERS + b"!")
+_ENTITY: Final = table(LETTERS + DIGITS)
+_LOWER: Final = bytes.maketrans(LETTERS.upper(), LETTERS)
+
+
+def cut_markup(batch: Batch) -> Batch:
+    """The documents without markup: the batch itself if there is none.
+
+    What goes leaves a newline where a tag of `BLOCKS` was, else a space. A tag that is not closed or has no name
+    ("a < b") is text, and so are a comment and an element of `ENCLOSING` that have no end.
+
+    Parameters: batch, in lower case; it is changed.
+    """
+    spans = _markup(batch)
+    if spans is None:
+        return batch
+    starts, ends, signs = spans
+    batch.data[starts] = signs
+    return batch.without(starts + 1, ends)
+
+
+def without_markup(texts: pa.StringArray) -> pa.StringArray:
+    """Texts as they are but for the markup that `cut_markup` takes out of them in lower case: (n_texts,).
+
+    Parameters: texts, string array (n_texts,); a null counts as empty.
+    """
+    data, offsets = bytes_of(texts), offsets_of(texts)
+    batch = Batch(bytearray(data.tobytes().translate(_LOWER)), offsets)
+    spans = _markup(batch)
+    if spans is None:
+        return string_array_of(data, offsets)
+    starts, ends, signs = spans
+    batch.data[:] = data
+    batch.data[starts] = signs
+    return batch.without(starts + 1, ends).array()
+
+
+def _markup(batch: Batch) -> tuple[Positions, Positions, Positions] | None:
+    """Where markup begins and ends, in order and apart, and the byte to leave in its place; None if there is none."""
+    brackets, ampersands = batch.places_of(*b"<>"), batch.places_of(ord("&"))
+    if not brackets.size and not ampersands.size:
+        return None
+    closing = batch.data[brackets] == ord(">")
+    tags = (~closing[:-1] & closing[1:]).nonzero()[0]
+    starts, ends = brackets[tags], brackets[tags + 1] + 1
+    slash = batch.data[starts + 1] == ord("/")
+    names = starts + 1 + slash
+    there = (_TAG[batch.data[names]] & (batch.document_of(starts) == batch.document_of(ends - 1))).nonzero()[0]
+    starts, ends, slash, names = starts[there], ends[there], slash[there], names[there]
+    words, _ = words_at(batch, names)
+    lines = starts[among(words, _BLOCKS)]
+
+    # What encloses text reaches from its first tag to the end of the next one that closes it.
+    elements = [words == element for element in openings(ENCLOSING)]
+    enclosing = [(starts[its & ~slash], ends[its & slash]) for its in elements]
+    opening, ending = COMMENT
+    before, after = brackets[~closing], brackets[closing]
+    enclosing.append((before[_stands(batch, before + 1, opening)], after[_stands(batch, after - 2, ending)] + 1))
+    spans = [(starts, ends), _entities(batch, ampersands)]
+    for begin, end in enclosing:
+        # "<!-->" does not close itself: an end lies behind the sign that opens.
+        its_end = next_of(end, begin + len(opening) + len(ending) + 2, batch.data.size + 1)
+        whole = (its_end <= batch.offsets[batch.document_of(begin) + 1]).nonzero()[0]
+        spans.append((begin[whole], its_end[whole]))
+    begin, end = apart(spans)
+    if not begin.size:
+        return None
+    signs = np.full(begin.size, SPACE)
+    signs[np.isin(begin, lines)] = NEWLINE
+    return begin, end, signs
+
+
+def _stands(batch: Batch, places: Positions, phrase: bytes) -> Mask:
+    """Whether a phrase stands at each place."""
+    same: Mask = np.ones(places.size, np.bool_)
+    for offset, byte in enumerate(phrase):
+        same &= batch.data.take(places + offset, mode="clip") == byte
+    return same
+
+
+def _entities(batch: Batch, places: Positions) -> tuple[Positions, Positions]:
+    """Where "&amp;", "&#8220;" and their like begin and end: at most `WINDOW` characters behind the sign."""
+    letters = batch.windows(places + 1, WINDOW)
+    number = letters[:, 0] == ord("#")
+    inside = _ENTITY[letters]
+    inside[:, 0] |= number
+    length = inside.argmin(axis=1)  # 0 too where all of the window is inside
+    closed = letters[np.arange(places.size), length] == ord(";")
+    whole = (closed & (length > 1)).nonzero()[0]
+    return places[whole], places[whole] + length[whole] + 2

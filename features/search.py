@@ -1,0 +1,197 @@
+"""A batch of documents as one buffer of bytes: where things stand in it, found for all documents at once.
+
+The tools that the rules of `features.markup` and `features.clean` are made of.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+Bytes = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
+Positions = npt.NDArray[np.int64]
+Span = tuple[Positions, Positions]  # where spans of bytes begin and where they end
+
+NEWLINE: Final = 0x0A
+SPACE: Final = 0x20
+#: Stands for the second and third byte of a blanked symbol, so that characters can still be counted.
+FILLER: Final = 0x7F
+WINDOW: Final = 16  # bytes that can be looked at from any place on
+OPENING: Final = 8  # bytes of a word that are compared with those of rules
+
+
+def table(members: bytes) -> Mask:
+    """Which bytes are among the members: (256,)."""
+    among = np.zeros(256, np.bool_)
+    among[list(members)] = True
+    return among
+
+
+LETTERS: Final = b"abcdefghijklmnopqrstuvwxyz"
+DIGITS: Final = b"0123456789"
+WORD: Final = table(LETTERS + DIGITS + bytes(range(0x80, 0x100)))
+#: Bytes that rules hang on: line ends, first bytes of symbols, markup, brackets, "://", "www." and "baca juga".
+_LANDMARKS: Final = table(b"\n\xc2\xe2<>&([:wj").tobytes()
+
+
+def bytes_of(array: pa.StringArray) -> Bytes:
+    """The UTF-8 bytes of all strings of an array, one after the other, without a copy: (n_bytes,)."""
+    data, bounds = array.buffers()[2], _bounds(array)
+    if data is None:
+        return np.zeros(0, np.uint8)
+    return np.frombuffer(data, np.uint8)[bounds[0] : bounds[-1]]
+
+
+def offsets_of(array: pa.StringArray) -> Positions:
+    """Where in `bytes_of(array)` each string begins, and where the last ends: (n_strings + 1,)."""
+    bounds = _bounds(array)
+    offsets: Positions = np.subtract(bounds, bounds[0], dtype=np.int64)
+    return offsets
+
+
+def _bounds(array: pa.StringArray) -> npt.NDArray[np.int32]:
+    if len(array) == 0:  # it need not have offsets at all
+        return np.zeros(1, np.int32)
+    return np.frombuffer(array.buffers()[1], np.int32)[array.offset : array.offset + len(array) + 1]
+
+
+def ranges(starts: Positions, lengths: Positions) -> Positions:
+    """The integers start, start + 1, ..., start + length - 1 of all spans, one span after the other."""
+    total = np.cumsum(lengths)
+    count = int(total[-1]) if total.size else 0
+    return np.arange(count, dtype=np.int64) + np.repeat(starts - total + lengths, lengths)
+
+
+class Batch:
+    """The bytes of a batch of documents, and where in it the landmarks stand that rules hang on.
+
+    The landmarks are found together, because a pass over the whole batch costs as much as all that is then done with
+    them: two to three bytes of a hundred are landmarks.
+
+    Parameters
+    ----------
+    text: the documents one after the other, each ending in a newline; it becomes this object's own.
+    offsets: where in it each document begins, and where the last ends: (n_documents + 1,).
+    places: where the landmarks are, if that is known.
+    """
+
+    def __init__(self, text: bytearray, offsets: Positions, places: Positions | None = None):
+        if places is None:
+            # `translate` of a bytearray takes half the time of that of bytes.
+            places = np.flatnonzero(np.frombuffer(text.translate(_LANDMARKS), np.bool_))
+        self._places = places
+        text.extend(b"\n" * WINDOW)  # so that there is a window at the last byte
+        self._text = text
+        self.data: Bytes = np.frombuffer(text, np.uint8, int(offsets[-1]))
+        self.offsets = offsets
+        self._bytes = self.data[self._places]
+
+    def array(self) -> pa.StringArray:
+        return string_array_of(self.data, self.offsets)
+
+    def without(self, starts: Positions, ends: Positions) -> Batch:
+        """The documents without some spans, which follow each other and do not overlap."""
+        kept = np.ones(self.data.size, np.bool_)
+        kept[ranges(starts, ends - starts)] = False
+        gone = np.concatenate(([0], np.cumsum(ends - starts)))  # bytes that go before each span
+        places = self._places[kept[self._places]]
+        return Batch(
+            bytearray(self.data[kept]),
+            self.offsets - gone[starts.searchsorted(self.offsets)],
+            places - gone[starts.searchsorted(places)],
+        )
+
+    def document_of(self, places: Positions) -> Positions:
+        """The number of the document in which each place is."""
+        return self.offsets.searchsorted(places, side="right") - 1
+
+    def windows(self, places: Positions, width: int) -> Bytes:
+        """The bytes from each place on: (n_places, width), width at most `WINDOW`."""
+        # Rows of a view whose rows overlap: a quarter of the time and a ninth of the memory of an index for each byte.
+        rows: Bytes = np.ndarray((self.data.size + 1, width), np.uint8, self._text, strides=(1, 1))
+        return rows[places]
+
+    def places_of(self, *values: int) -> Positions:
+        """Where one of some landmarks stands, in order."""
+        found = self._bytes == values[0]
+        for value in values[1:]:
+            found |= self._bytes == value
+        return self._places.compress(found)  # takes a third of the time of self._places[found]
+
+    def places_of_phrase(self, phrase: bytes, landmark: int = 0) -> Positions:
+        """Where a phrase stands, in order. Parameters: landmark, which byte of the phrase is one."""
+        places = self.places_of(phrase[landmark]) - landmark
+        for offset, byte in enumerate(phrase):
+            if offset != landmark and places.size:
+                # Beyond one end of the batch is the other: its last byte, a newline, is in no phrase.
+                places = places.compress(self.data.take(places + offset, mode="wrap") == byte)
+        return places
+
+
+def string_array_of(data: Bytes, offsets: Positions) -> pa.StringArray:
+    """The strings that stand one after the other in `data`, sharing its memory."""
+    return pa.StringArray.from_buffers(offsets.size - 1, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(data))
+
+
+def words_at(batch: Batch, places: Positions) -> tuple[npt.NDArray[np.uint64], Positions]:
+    """The words that begin at some places, as numbers of their first `OPENING` bytes, and where those bytes end."""
+    letters = batch.windows(places, OPENING)
+    inside = np.logical_and.accumulate(WORD[letters], axis=1)
+    letters *= inside
+    return letters.view(np.uint64)[:, 0], places + inside.sum(axis=1)
+
+
+def openings(words: str) -> npt.NDArray[np.uint64]:
+    """The first bytes of some words as numbers, sorted: what `words_at` gives for them."""
+    return np.unique(np.array([word[:OPENING] for word in words.split()], f"S{OPENING}").view(np.uint64))
+
+
+def among(words: npt.NDArray[np.uint64], sought: npt.NDArray[np.uint64]) -> Mask:
+    """Which of some words are among the sorted `sought`."""
+    same: Mask = sought.take(sought.searchsorted(words), mode="clip") == words
+    return same
+
+
+def until(data: Bytes, places: Positions, limits: Positions, stops: Mask) -> Positions:
+    """For each place the first byte from there on that is one of `stops`, at most `limits`.
+
+    The windows between places and limits are gathered into one small buffer, so what they cost is their length.
+    """
+    lengths = limits - places
+    starts = np.cumsum(lengths) - lengths
+    found = np.flatnonzero(stops[data[ranges(places, lengths)]])
+    ends: Positions = np.minimum(next_of(found, starts, data.size) - starts + places, limits)
+    return ends
+
+
+def next_of(positions: Positions, after: Positions, otherwise: int) -> Positions:
+    """For each of `after` the first of the sorted `positions` that is not before it, else `otherwise`."""
+    found: Positions = np.append(positions, otherwise)[positions.searchsorted(after)]
+    return found
+
+
+def at(positions: Positions, index: Positions, otherwise: int) -> Positions:
+    """`positions[index]`, and `otherwise` past the end."""
+    return np.append(positions, otherwise)[np.minimum(index, positions.size)]
+
+
+def apart(spans: list[Span]) -> Span:
+    """Spans in order, each beginning where those before it left off, so that the bytes in them add up to the text's."""
+    starts = np.concatenate([begin for begin, _ in spans])
+    order = starts.argsort(kind="stable")
+    ends = np.concatenate([end for _, end in spans])[order]
+    reached = np.maximum.accumulate(ends)
+    starts = np.maximum(starts[order], np.concatenate(([0], reached[:-1])))
+    left = (ends > starts).nonzero()[0]
+    return starts[left], ends[left]
+
+
+def blank(data: Bytes, spans: list[Span]) -> None:
+    """Overwrite spans, which may overlap, with spaces, in place; newlines stay."""
+    starts, ends = apart(spans)
+    inside = ranges(starts, ends - starts)
+    data[inside[data[inside] != NEWLINE]] = SPACE

@@ -1,0 +1,151 @@
+"""Words met before, with the columns of their stems: whole batches are looked up at once.
+
+Nearly every word has one stem, so a word's columns are written as one number, its code. `Words` begins with the words
+of the training articles and learns those that come up again and again, so that a stream of news meets Python, word by
+word, only for what is new.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Final, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from features.table import ABSENT, HashTable
+from features.tokens import LONGEST_PACKED, Packed, pack
+
+Codes = npt.NDArray[np.int32]
+Positions = npt.NDArray[np.int64]
+
+UNKNOWN: Final = -1  # the column of a stem that the vocabulary does not hold
+UNSEEN: Final = -2  # the code of a word that is not in the table
+SEVERAL: Final = -3  # the code of the first of `Several`; the next ones are -4, -5, ...
+
+LEARNED: Final = 2**17  # words that are learned at most, each about 50 bytes
+FEWEST_LEARNED: Final = 512  # words that are waited for before the table is built anew
+SHARE_LEARNED: Final = 1 / 16  # and share of those learned so far: a word is moved to a new table some 16 times at most
+
+
+@dataclass(frozen=True)
+class Several:
+    """The columns of the stems of those words that have several, or none.
+
+    columns: (n_columns,), of one word after the other. bounds: (n_words + 1,), where in `columns` each word begins.
+    """
+
+    columns: Codes
+    bounds: Positions
+
+    @classmethod
+    def of(cls, words: Sequence[tuple[int, ...]]) -> Self:
+        """From the columns of each word."""
+        bounds = np.zeros(len(words) + 1, np.int64)
+        np.cumsum(np.fromiter(map(len, words), np.int64, len(words)), out=bounds[1:])
+        return cls(np.fromiter(chain.from_iterable(words), np.int32, bounds[-1]), bounds)
+
+    def __len__(self) -> int:
+        return self.bounds.size - 1
+
+    def and_then(self, others: Several) -> Several:
+        """These words, then others."""
+        if not len(others):
+            return self
+        columns = np.concatenate((self.columns, others.columns))
+        return Several(columns, np.concatenate((self.bounds, others.bounds[1:] + self.bounds[-1])))
+
+
+#: The code of a word without stems, such as a number, is `SEVERAL` in all tables.
+NONE: Final = Several.of([()])
+
+
+def coded(columns: Sequence[tuple[int, ...]], before: Several = NONE) -> tuple[Codes, Several]:
+    """The codes of words, (n_words,), from the columns of each, and `before` with those words that have several."""
+    several: list[tuple[int, ...]] = []
+    codes = np.empty(len(columns), np.int32)
+    for place, its in enumerate(columns):
+        if len(its) == 1:
+            codes[place] = its[0]
+        elif not its:
+            codes[place] = SEVERAL
+        else:
+            codes[place] = SEVERAL - len(before) - len(several)
+            several.append(its)
+    return codes, before.and_then(Several.of(several))
+
+
+class WordTable:
+    """Words with their codes; never changed. `Words` replaces it by a larger one.
+
+    Parameters: words, as `features.tokens.pack` gives them, each once; codes, (n_words,); several, what they refer to.
+    """
+
+    def __init__(self, words: tuple[Packed, Packed], codes: Codes, several: Several):
+        self.several = several
+        self._table = HashTable(*words)
+        self._codes = np.append(codes, np.int32(UNSEEN))  # the last is what `ABSENT` as a place asks for
+
+    def __len__(self) -> int:
+        return self._codes.size - 1
+
+    def find(self, first: Packed, second: Packed) -> Codes:
+        """The codes of words, (n,), given as `Tokens.packed` does: `UNSEEN` for one that is not here."""
+        return self._codes.take(self._table.find(first, second))
+
+    def with_words(self, words: Mapping[str, tuple[int, ...]]) -> WordTable:
+        """A table that holds these words too."""
+        first, second = pack(list(words))
+        new = (self._table.find(first, second) == ABSENT).nonzero()[0]
+        columns = list(words.values())
+        codes, several = coded([columns[place] for place in new.tolist()], self.several)
+        keys = tuple(
+            np.concatenate((key, added[new])) for key, added in zip(self._table.keys, (first, second), strict=True)
+        )
+        return WordTable((keys[0], keys[1]), np.concatenate((self._codes[:-1], codes)), several)
+
+
+_EMPTY: Final = np.zeros(0, np.uint64)
+
+
+class Words:
+    """The table of words of a predictor; safe under threads, bounded in memory.
+
+    What is learned changes how fast a word is looked up, never what is found. When `LEARNED` words have been learned
+    all of them are forgotten, and those still in use soon come back.
+
+    Parameters: words, with the columns of the stems of each; they are never forgotten.
+    """
+
+    def __init__(self, words: Mapping[str, tuple[int, ...]]):
+        self._words = words
+        empty = WordTable((_EMPTY, _EMPTY), np.zeros(0, np.int32), NONE)
+        self._first = empty.with_words({word: columns for word, columns in words.items() if _fits(word)})
+        self._waiting: dict[str, tuple[int, ...]] = {}
+        self._learning = threading.Lock()
+        self.table = self._first
+
+    def learn(self, words: Mapping[str, tuple[int, ...]]) -> None:
+        """Take words, as they stand in cleaned texts, with the columns of the stems of each, into the table."""
+        if not self._learning.acquire(blocking=False):
+            return  # another thread is at it; what comes up again will be offered again
+        try:
+            self._waiting.update((word, columns) for word, columns in words.items() if _fits(word))
+            learned = len(self.table) - len(self._first)
+            if len(self._waiting) >= FEWEST_LEARNED + SHARE_LEARNED * learned:
+                before = self.table if learned + len(self._waiting) <= LEARNED else self._first
+                self.table = before.with_words(self._waiting)
+                self._waiting = {}
+        finally:
+            self._learning.release()
+
+    def __reduce__(self) -> tuple[type[Words], tuple[Mapping[str, tuple[int, ...]]]]:
+        # A lock cannot be pickled, and what was learned can be learned again.
+        return type(self), (self._words,)
+
+
+def _fits(word: str) -> bool:
+    return len(word.encode()) <= LONGEST_PACKED
