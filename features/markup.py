@@ -18,6 +18,7 @@ from features.search import (
     SPACE,
     WINDOW,
     Batch,
+    Bytes,
     Mask,
     Positions,
     among,
@@ -43,6 +44,7 @@ COMMENT: Final = (b"!--", b"--")  # what follows the "<" that begins one, and st
 _BLOCKS: Final = openings(BLOCKS)
 _TAG: Final = table(LETTERS + b"!")
 _ENTITY: Final = table(LETTERS + DIGITS)
+_CONTROL: Final = bytes.maketrans(b"\x01", b" ")  # what `Batch` uses as a mark
 _LOWER: Final = bytes.maketrans(LETTERS.upper(), LETTERS)
 
 
@@ -52,14 +54,12 @@ def cut_markup(batch: Batch) -> Batch:
     What goes leaves a newline where a tag of `BLOCKS` was, else a space. A tag that is not closed or has no name
     ("a < b") is text, and so are a comment and an element of `ENCLOSING` that have no end.
 
-    Parameters: batch, in lower case; it is changed.
+    Parameters: batch, in lower case.
     """
     spans = _markup(batch)
     if spans is None:
         return batch
-    starts, ends, signs = spans
-    batch.data[starts] = signs
-    return batch.without(starts + 1, ends)
+    return batch.without(*spans)
 
 
 def without_markup(texts: pa.StringArray) -> pa.StringArray:
@@ -67,18 +67,16 @@ def without_markup(texts: pa.StringArray) -> pa.StringArray:
 
     Parameters: texts, string array (n_texts,); a null counts as empty.
     """
-    data, offsets = bytes_of(texts), offsets_of(texts)
+    data, offsets = np.frombuffer(bytes_of(texts).tobytes().translate(_CONTROL), np.uint8), offsets_of(texts)
     batch = Batch(bytearray(data.tobytes().translate(_LOWER)), offsets)
     spans = _markup(batch)
     if spans is None:
         return string_array_of(data, offsets)
-    starts, ends, signs = spans
     batch.data[:] = data
-    batch.data[starts] = signs
-    return batch.without(starts + 1, ends).array()
+    return batch.without(*spans).array()
 
 
-def _markup(batch: Batch) -> tuple[Positions, Positions, Positions] | None:
+def _markup(batch: Batch) -> tuple[Positions, Positions, Bytes] | None:
     """Where markup begins and ends, in order and apart, and the byte to leave in its place; None if there is none."""
     brackets, ampersands = batch.places_of(*b"<>"), batch.places_of(ord("&"))
     if not brackets.size and not ampersands.size:
@@ -108,7 +106,7 @@ def _markup(batch: Batch) -> tuple[Positions, Positions, Positions] | None:
     begin, end = apart(spans)
     if not begin.size:
         return None
-    signs = np.full(begin.size, SPACE)
+    signs = np.full(begin.size, SPACE, np.uint8)
     signs[np.isin(begin, lines)] = NEWLINE
     return begin, end, signs
 

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
-from types import FrameType
-from typing import Any
-
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -344,36 +339,3 @@ def test_hostile_text_is_settled(name: str) -> None:
     sizes = (tokens.offsets[1:] - tokens.offsets[:-1]).tolist()
     assert sizes[0] == sizes[2] == len(TITLE.split())
     assert abs(sizes[1] - n_words) <= 0.5 * n_words
-
-
-def calls(function: Callable[[], object]) -> int:
-    """How many calls of Python and C functions a function makes."""
-    counted = 0
-
-    def count(frame: FrameType, event: str, argument: Any) -> None:
-        nonlocal counted
-        counted += event in ("call", "c_call")
-
-    sys.setprofile(count)
-    try:
-        function()
-    finally:
-        sys.setprofile(None)
-    return counted
-
-
-def test_no_python_work_for_each_document() -> None:
-    page = "\n".join(
-        [
-            f"<h1>{TITLE}</h1>",
-            OPENING + " (Foto: Antara) https://example.com/a “naik” &amp;",
-            BOILERPLATE[0],
-            f"{ENDING} {LINK}. Lagi.",
-            "Editor: Budi",
-            "Berita Terkini",
-            "Harga Cabai",
-        ]
-    )
-    few, many = string_array([page] * 10), string_array([page] * 10_000)
-    split(clean(few))  # what is compiled once
-    assert calls(lambda: split(clean(many))) < 1.01 * calls(lambda: split(clean(few)))
