@@ -29,6 +29,7 @@ from predict import refuse_shadows
 refuse_shadows("data", "features", "models")
 
 from data.corpus import Corpus, deduplicate, folds, read_corpus
+from data.lexicon import Entry, lexicon_digest, read_lexicon
 from data.sectors import Sector, read_sectors
 from models.calibration import calibrate, sigmoid
 from models.card import model_card
@@ -83,15 +84,16 @@ def train(
     configuration: Configuration,
     settings: Settings | None = None,
     duplicates: int = 0,
+    lexicon: Sequence[Entry] = (),
 ) -> Trained:
     """Cross-validate, calibrate, and fit on everything.
 
     Parameters: corpus, without duplicates; sectors, those of the corpus, with the prevalence to expect; duplicates, how
-    many were dropped, for the record.
+    many were dropped, for the record; lexicon, what is known of the sectors' terms.
     Raises ValueError if a sector has fewer positive or negative articles than folds, or none of a kind beside a fold.
     """
     from features.vectorizer import StemVectorizer
-    from models.classifier import out_of_fold_scores, pipeline
+    from models.classifier import lexicon_groups, out_of_fold_scores, pipeline
 
     settings = settings or Settings()
     levels = corpus.levels
@@ -107,10 +109,12 @@ def train(
         max_df=configuration.max_df,
         bigram_min_df=configuration.bigram_min_df,
         title_weight=configuration.title_weight,
+        terms=[entry.term for entry in lexicon],
         workers=settings.jobs,
     )
     articles = corpus.articles()
     counts = vectorizer.fit(articles).transform(articles)
+    groups = lexicon_groups(vectorizer.columns_of_terms_, lexicon, counts.shape[1]) if lexicon else None
 
     splits = folds(levels, np.arange(len(corpus)), settings.folds, settings.seed)
     for k, sector in enumerate(sectors):
@@ -119,7 +123,7 @@ def train(
                 f"sector {sector.id!r}: all articles of a kind came into one of {settings.folds} folds, "
                 "expected more such articles (or another --folds or --seed)"
             )
-    scores = out_of_fold_scores(counts, levels, splits, configuration, settings.jobs)
+    scores = out_of_fold_scores(counts, levels, splits, configuration, settings.jobs, groups)
     known = ~np.isnan(levels)
     calibrations = tuple(
         calibrate(scores[known[:, k], k], levels[known[:, k], k] >= 1, sector.prevalence, settings.beta)
@@ -129,17 +133,15 @@ def train(
     probabilities = sigmoid(slopes * scores + offsets)
     evaluation = evaluate(levels, probabilities >= thresholds, probabilities, corpus.sectors)
 
-    fitted = pipeline(configuration).fit(counts, levels)
-    kept, classifier = fitted["frequent"].kept_, fitted["sectors"]
-    idf, weights = np.zeros(counts.shape[1]), np.zeros((counts.shape[1], len(sectors)))
-    idf[kept], weights[kept] = fitted["tfidf"].idf_, classifier.coef_.T
+    fitted = pipeline(configuration, groups).fit(counts, levels)
+    classifier = fitted["sectors"]
     model = Model(
         sectors=corpus.sectors,
         prevalences=tuple(sector.prevalence for sector in sectors),
         terms=list(vectorizer.vocabulary_.terms),
         document_frequency=vectorizer.document_frequency_.astype(np.int64),
-        idf=idf,
-        weights=weights,
+        idf=fitted["tfidf"].idf_,
+        weights=np.ascontiguousarray(classifier.coef_.T),
         intercepts=classifier.intercept_,
         calibrations=calibrations,
         words=vectorizer.words_,
@@ -151,6 +153,7 @@ def train(
             "digest": corpus.digest(),
             "counts": {sector: [levels[1], levels[2]] for sector, levels in corpus.counts().items()},
             "configuration": asdict(configuration),
+            "lexicon": {"entries": len(lexicon), "digest": lexicon_digest(lexicon)},
             "folds": settings.folds,
             "beta": settings.beta,
             "seed": settings.seed,
@@ -196,6 +199,8 @@ def _parser() -> argparse.ArgumentParser:
         help="labelled articles that join the bundled ones (repeatable)",
     )
     data.add_argument("--no-bundled", action="store_true", help="train on --data alone")
+    data.add_argument("--lexicon", type=Path, metavar="FOLDER", help="other terms than those of data/lexicon")
+    data.add_argument("--no-lexicon", action="store_true", help="learn from the articles alone")
     data.add_argument("--sectors", metavar="FILE", help="other sectors than those of data/sectors.toml")
     data.add_argument(
         "--prevalence", action="append", default=[], metavar="SECTOR=SHARE",
@@ -210,6 +215,12 @@ def _parser() -> argparse.ArgumentParser:
     model.add_argument("--title-weight", type=int, metavar="N", help="times a title is counted")
     model.add_argument("--regularization", type=float, metavar="C", help="inverse strength of the L2 penalty")
     model.add_argument("--class-weight", choices=["balanced"], help="weigh both classes of a sector alike")
+    model.add_argument(
+        "--lexicon-weight",
+        type=float,
+        metavar="W",
+        help="how strongly terms of a lexicon's group share a weight",
+    )
     model.add_argument("--no-sublinear", action="store_true", help="weigh a term by its count c, not by 1 + ln c")
     run = parser.add_argument_group("run")
     run.add_argument(
@@ -258,8 +269,10 @@ def _run(args: argparse.Namespace, progress: Progress) -> int:
     if not args.no_bundled and not BUNDLED.is_dir():
         raise ValueError("the bundled articles are not installed (only a clone has them): use --no-bundled --data PATH")
 
+    lexicon = () if args.no_lexicon else read_lexicon([sector.id for sector in sectors], args.lexicon)
+
     if args.no_tracking:
-        _train_and_write(args.output, paths, sectors, configuration, settings, progress)
+        _train_and_write(args.output, paths, sectors, lexicon, configuration, settings, progress)
         return 0
     from models import tracking
 
@@ -267,7 +280,9 @@ def _run(args: argparse.Namespace, progress: Progress) -> int:
         never_began = run.failure is not None
         if never_began:
             _warn(f"{run.failure}; training goes on")
-        trained, corpus, dropped = _train_and_write(args.output, paths, sectors, configuration, settings, progress)
+        trained, corpus, dropped = _train_and_write(
+            args.output, paths, sectors, lexicon, configuration, settings, progress
+        )
         counts = {f"{name}.{level}": n for name, by_level in corpus.counts().items() for level, n in by_level.items()}
         recorded = run.log(
             tracking.Record(
@@ -276,6 +291,7 @@ def _run(args: argparse.Namespace, progress: Progress) -> int:
                     **asdict(settings),
                     **{f"prevalence_{sector.id}": sector.prevalence for sector in sectors},
                     "data": paths,
+                    "lexicon": lexicon_digest(lexicon),
                     "output": args.output,
                 },
                 metrics={f"cv_{name}": value for name, value in trained.evaluation.metrics().items()}
@@ -311,6 +327,7 @@ def _train_and_write(
     output: Path,
     paths: Sequence[Path],
     sectors: Sequence[Sector],
+    lexicon: Sequence[Entry],
     configuration: Configuration,
     settings: Settings,
     progress: Progress,
@@ -319,7 +336,7 @@ def _train_and_write(
     start = time.perf_counter()
     corpus, dropped = deduplicate(read_corpus(paths, [sector.id for sector in sectors]))
     _say(f"{len(corpus):,} articles to learn from; {len(dropped):,} more repeat one of them and were dropped")
-    trained = train(corpus, sectors, configuration, settings, duplicates=len(dropped))
+    trained = train(corpus, sectors, configuration, settings, len(dropped), lexicon)
     shown = output.resolve()
     shown = shown.relative_to(Path.cwd()) if shown.is_relative_to(Path.cwd()) else shown
     write_model(trained.model, output, model_card(trained.model))
@@ -352,9 +369,9 @@ def _configuration(args: argparse.Namespace) -> Configuration:
     """The default configuration with what the options change."""
     from models.classifier import Configuration
 
-    names = ("min_df", "max_df", "bigram_min_df", "title_weight", "regularization", "class_weight")
+    names = ("min_df", "max_df", "bigram_min_df", "title_weight", "regularization", "class_weight", "lexicon_weight")
     changes = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-    for name in ("min_df", "title_weight", "regularization", "max_df"):
+    for name in ("min_df", "title_weight", "regularization", "max_df", "lexicon_weight"):
         _require(args, name, lambda value: 0 < value < math.inf, "more than 0")
     _require(args, "max_df", lambda share: share <= 1, "a share of at most 1")
     _require(args, "bigram_min_df", lambda number: number >= 0, "at least 0")

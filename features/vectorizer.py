@@ -36,6 +36,7 @@ class StemVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     max_df: and if at most this share of the articles holds it.
     bigram_min_df: a pair of neighbouring kept stems is kept if at least so many articles hold it; None for no pairs.
     title_weight: how often the words of a title are counted.
+    terms: words and pairs of words that are terms however many articles hold them.
     workers: processes that stem the words of the corpus, where there are thousands of them.
 
     Attributes
@@ -44,6 +45,7 @@ class StemVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     document_frequency_: (n_terms,), how many articles of the training corpus hold each term.
     words_: the words of the training corpus whose stem is a term, each with its stems; ships with the model.
     n_documents_: how many articles it was fitted on.
+    columns_of_terms_: (n_given,), the column of each of `terms`; several may have the same stems.
     """
 
     def __init__(
@@ -52,16 +54,22 @@ class StemVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         max_df: float = 1.0,
         bigram_min_df: int | None = 3,
         title_weight: int = 3,
+        terms: Sequence[str] = (),
         workers: int = 1,
     ):
         self.min_df = min_df
         self.max_df = max_df
         self.bigram_min_df = bigram_min_df
         self.title_weight = title_weight
+        self.terms = terms
         self.workers = workers
 
     def fit(self, X: Sequence[str], y: object = None) -> Self:
-        """Learn the vocabulary. Raises TypeError for a bare string, ValueError if no term is frequent enough."""
+        """Learn the vocabulary.
+
+        Raises TypeError for a bare string; ValueError if no term is frequent enough, or one of `terms` has other than
+        one or two stems.
+        """
         texts = _checked(X)
         stem_numbers: dict[str, int] = {}
         word_numbers: dict[str, tuple[int, ...]] = {}
@@ -76,20 +84,23 @@ class StemVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
                 codes, several = coded([word_numbers[word] for word in tokens.distinct])
                 batches.append(expand(tokens, codes[tokens.numbers], several))
 
+        given = [_stems_of_term(term, stems) for term in self.terms]
+        given_stems = [stem_numbers.setdefault(stem, len(stem_numbers)) for its in given for stem in its]
         frequency = np.zeros(len(stem_numbers), np.int64)
         for stemmed in batches:
             frequency += _document_frequency(stemmed, stemmed.stems, len(stem_numbers))
         names = np.array(list(stem_numbers), dtype=object)
-        kept = np.flatnonzero((frequency >= self.min_df) & (frequency <= self.max_df * len(texts)))
-        kept = kept[np.argsort(names[kept].astype(str), kind="stable")]
-        if not kept.size:
+        is_kept = (frequency >= self.min_df) & (frequency <= self.max_df * len(texts))
+        if not is_kept.any():
             raise ValueError(f"no stem stands in {self.min_df} of {len(texts)} articles, expected min_df to leave some")
-        terms = list(names[kept])
-        frequencies: list[Integers] = [frequency[kept]]
-        if self.bigram_min_df is not None:
-            first, second, bigram_frequency = _bigrams(batches, kept, len(stem_numbers), self.bigram_min_df)
-            terms += [f"{terms[a]} {terms[b]}" for a, b in zip(first, second, strict=True)]
-            frequencies.append(bigram_frequency)
+        is_kept[given_stems] = True
+        kept = np.flatnonzero(is_kept)
+        kept = kept[np.argsort(names[kept].astype(str), kind="stable")]
+        column = {stem: place for place, stem in enumerate(names[kept].tolist())}
+        pairs = np.array([column[stem] for its in given if len(its) == 2 for stem in its], np.int64).reshape(-1, 2)
+        first, second, bigram_frequency = _bigrams(batches, kept, len(stem_numbers), self.bigram_min_df, pairs)
+        terms = list(column) + [f"{names[kept[a]]} {names[kept[b]]}" for a, b in zip(first, second, strict=True)]
+        frequencies = frequency[kept], bigram_frequency
 
         is_term = set(terms)
         parts = sorted(set(chain.from_iterable(map(fold, word_numbers))))
@@ -98,6 +109,8 @@ class StemVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.document_frequency_ = np.concatenate(frequencies)
         self.vocabulary_ = Vocabulary(terms, self.title_weight, known=self.words_)
         self.n_documents_ = len(texts)
+        place_of = {term: place for place, term in enumerate(terms)}
+        self.columns_of_terms_ = np.array([place_of[" ".join(its)] for its in given], np.int64)
         return self
 
     def transform(self, X: Sequence[str]) -> csr_array:
@@ -140,11 +153,24 @@ def _document_frequency(stemmed: Stemmed, numbers: Integers, n_numbers: int) -> 
     return np.bincount(distinct % n_numbers, minlength=n_numbers)
 
 
-def _bigrams(batches: list[Stemmed], kept: Integers, n_stems: int, min_df: int) -> tuple[Integers, Integers, Integers]:
-    """The frequent pairs of neighbouring kept stems: first and second column, document frequency, each (n_pairs,)."""
+def _stems_of_term(term: str, stems: Stems) -> tuple[str, ...]:
+    its_stems = tuple(chain.from_iterable(stems_of(stems, term.split())))
+    if len(its_stems) not in (1, 2):
+        raise ValueError(f"term {term!r} has the stems {its_stems}, expected one or two")
+    return its_stems
+
+
+def _bigrams(
+    batches: list[Stemmed], kept: Integers, n_stems: int, min_df: int | None, given: Integers
+) -> tuple[Integers, Integers, Integers]:
+    """The pairs of neighbouring kept stems that are frequent or given: first and second column, document frequency.
+
+    Parameters: min_df, None for those given alone; given, (n_given, 2) columns. Returns: three arrays (n_pairs,).
+    """
     column = np.full(n_stems, UNKNOWN, np.int64)
     column[kept] = np.arange(kept.size)
-    found, times = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    wanted = given[:, 0] * kept.size + given[:, 1]
+    found, times = [wanted], [np.zeros(wanted.size, np.int64)]
     for stemmed in batches:
         columns = column[stemmed.stems]
         document = np.repeat(np.arange(stemmed.titles.size), np.diff(stemmed.offsets))[:-1]
@@ -159,5 +185,5 @@ def _bigrams(batches: list[Stemmed], kept: Integers, n_stems: int, min_df: int) 
         times.append(counts)
     pairs, place = np.unique(np.concatenate(found), return_inverse=True)
     frequency = np.bincount(place, weights=np.concatenate(times), minlength=pairs.size).astype(np.int64)
-    frequent = frequency >= min_df
-    return pairs[frequent] // kept.size, pairs[frequent] % kept.size, frequency[frequent]
+    is_kept = np.isin(pairs, wanted) | (frequency >= (np.inf if min_df is None else min_df))
+    return pairs[is_kept] // kept.size, pairs[is_kept] % kept.size, frequency[is_kept]
