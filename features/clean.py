@@ -118,7 +118,7 @@ TAILS: Final = (
 LONGEST_LINE: Final = 240  # bytes; a longer line that opens like boilerplate is a paragraph, and stays
 LEAD: Final = WINDOW  # bytes of brackets, bullets and spaces that may stand before a line's first word
 RELATED: Final = b"baca juga"  # a related-article link glued into a paragraph
-RELATEDWORDS: Final = 20  # words after "baca juga" that go at most
+RELATED_WORDS: Final = 20  # words after "baca juga" that go at most
 RELATED_BYTES: Final = 512  # and bytes: so far is looked for their end
 LONGEST_SCHEME: Final = 64  # bytes that are looked at before "://"
 TAIL_SHARE: Final = 0.6  # a tail heading cuts only past this share of the text
@@ -228,7 +228,7 @@ def _boilerplate_lines(batch: Batch, bounds: Positions) -> list[Span]:
     """Boilerplate lines and the tails of documents; line i stands at bounds[i] to bounds[i + 1]."""
     data, offsets = batch.data, batch.offsets
     lengths = bounds[1:] - bounds[:-1]
-    short = np.flatnonzero((lengths <= LONGEST_LINE) & (lengths > 2))
+    short = ((lengths <= LONGEST_LINE) & (lengths > 2)).nonzero()[0]
     starts = bounds[short]
     words, _ = words_at(batch, starts + WORD[batch.windows(starts, LEAD)].argmax(axis=1))
     found = short[among(words, _LINE_OPENINGS)]
@@ -253,7 +253,7 @@ def _kind(line: str) -> int:
 
 
 def _related_links(batch: Batch, bounds: Positions) -> list[Span]:
-    """Each "baca juga" to the end of its line, sentence or quotation or `RELATEDWORDS` words, whichever is first.
+    """Each "baca juga" to the end of its line, sentence or quotation or `RELATED_WORDS` words, whichever is first.
 
     A quotation mark right after "baca juga:" opens the quotation that the link is; any other one closes the
     quotation it stands in. Where line ends were lost "baca juga:" may stand right behind a word; only the colon then
@@ -269,24 +269,24 @@ def _related_links(batch: Batch, bounds: Positions) -> list[Span]:
     # What follows each mark, as one small buffer of windows that do not overlap: the next mark speaks for itself.
     line_end = bounds[bounds.searchsorted(places, side="right")]
     limits = np.minimum(np.minimum(line_end, places + RELATED_BYTES), np.append(places[1:], data.size))
-    window_ends = np.cumsum(limits - places)
+    window_ends = (limits - places).cumsum()
     starts = window_ends - (limits - places)
     text = np.append(data[ranges(places, limits - places)], np.uint8(NEWLINE))
 
     blank = _BLANK[text]
     before = np.concatenate(([True], blank[:-1]))
     before[starts] = True
-    words = np.flatnonzero(~blank & before)
-    stops = np.flatnonzero(_SENTENCE_END[text])
+    words = (~blank & before).nonzero()[0]
+    stops = _SENTENCE_END[text].nonzero()[0]
     stops = stops[_BEHIND_SENTENCE[text[stops + 1]]]
-    quotes = np.flatnonzero(text == _QUOTE)
+    quotes = (text == _QUOTE).nonzero()[0]
 
     link = words.searchsorted(starts) + 2  # the word after "baca juga"
     link += text[at(words, link, text.size - 1)] == ord(":")  # "baca juga : ...": no word of its own
     quote = next_of(quotes, starts, text.size)
     opening = quote == at(words, link, text.size)
     quote[opening] = next_of(quotes, quote[opening] + 1, text.size)
-    reach = np.minimum(at(words, link + RELATEDWORDS, text.size), quote + 1)
+    reach = np.minimum(at(words, link + RELATED_WORDS, text.size), quote + 1)
     reach = np.minimum(reach, next_of(stops, starts, text.size) + 1)
     return [(places, places + np.minimum(reach, window_ends) - starts)]
 

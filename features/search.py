@@ -62,9 +62,10 @@ def _bounds(array: pa.StringArray) -> npt.NDArray[np.int32]:
 
 def ranges(starts: Positions, lengths: Positions) -> Positions:
     """The integers start, start + 1, ..., start + length - 1 of all spans, one span after the other."""
-    total = np.cumsum(lengths)
+    total = lengths.cumsum()
     count = int(total[-1]) if total.size else 0
-    return np.arange(count, dtype=np.int64) + np.repeat(starts - total + lengths, lengths)
+    places: Positions = np.arange(count, dtype=np.int64) + (starts - total + lengths).repeat(lengths)
+    return places
 
 
 class Batch:
@@ -83,7 +84,7 @@ class Batch:
     def __init__(self, text: bytearray, offsets: Positions, places: Positions | None = None):
         if places is None:
             # `translate` of a bytearray takes half the time of that of bytes.
-            places = np.flatnonzero(np.frombuffer(text.translate(_LANDMARKS), np.bool_))
+            places = np.frombuffer(text.translate(_LANDMARKS), np.bool_).nonzero()[0]
         self._places = places
         text.extend(b"\n" * WINDOW)  # so that there is a window at the last byte
         self._text = text
@@ -101,7 +102,7 @@ class Batch:
         data[starts] = signs
         data[ranges(starts + 1, ends - starts - 1)] = _GONE
         places = self._places[data[self._places] != _GONE]
-        gone = np.concatenate(([0], np.cumsum(ends - starts - 1)))  # bytes that go before each span
+        gone = np.concatenate(([0], (ends - starts - 1).cumsum()))  # bytes that go before each span
         return Batch(
             text.translate(None, bytes([_GONE])),
             self.offsets - gone[starts.searchsorted(self.offsets)],
@@ -165,8 +166,8 @@ def until(data: Bytes, places: Positions, limits: Positions, stops: Mask) -> Pos
     The windows between places and limits are gathered into one small buffer, so what they cost is their length.
     """
     lengths = limits - places
-    starts = np.cumsum(lengths) - lengths
-    found = np.flatnonzero(stops[data[ranges(places, lengths)]])
+    starts = lengths.cumsum() - lengths
+    found = stops[data[ranges(places, lengths)]].nonzero()[0]
     ends: Positions = np.minimum(next_of(found, starts, data.size) - starts + places, limits)
     return ends
 

@@ -17,7 +17,7 @@ _FACTOR: Final = np.uint64(0x9E3779B97F4A7C15)  # 2**64 divided by the golden ra
 class HashTable:
     """The places of keys in an array of them; written once, then only read.
 
-    Open addressing with linear probing at a load of a quarter or less: a few passes of numpy settle all keys asked
+    Open addressing with linear probing at a load of an eighth or less: a few passes of numpy settle all keys asked
     for, at a cost that does not grow with the table, and equal keys are compared in full. (`pyarrow.compute.index_in`
     would build its table anew at every call.) Slots hold places only and the keys lie close together, so that what is
     asked for most stays in the processor's cache.
@@ -27,7 +27,7 @@ class HashTable:
 
     def __init__(self, *keys: Keys):
         n_keys = keys[0].size
-        bits = max(int(4 * n_keys).bit_length(), 4)
+        bits = max(int(8 * n_keys).bit_length(), 4)
         self._shift = np.uint64(64 - bits)
         self._last = (1 << bits) - 1
         self._places = np.full(1 << bits, ABSENT, np.int32)

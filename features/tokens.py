@@ -129,7 +129,7 @@ def _padded(text: bytes) -> Bytes:
 def _words_and_spaces(data: Bytes) -> Bytes:
     """The text with a space for each byte that is in no word: (n_bytes,)."""
     text = _padded(data.tobytes().translate(_SEPARATORS))
-    hyphens = np.flatnonzero(text == ord("-"))
+    hyphens = (text == ord("-")).nonzero()[0]
     # Spaces and hyphens are the smallest bytes that are left. Before the first byte is the last, the end of a line.
     lone = (text[hyphens - 1] <= ord("-")) | (text[hyphens + 1] <= ord("-"))
     text[hyphens[lone]] = ord(" ")
@@ -142,22 +142,22 @@ def _title_lengths(data: Bytes, starts: Positions, ends: Positions, offsets: Pos
     Parameters: data, the batch; starts and ends of its words; offsets, as in `Tokens`.
     """
     titles = np.zeros(offsets.size - 1, np.int64)
-    documents = np.flatnonzero(offsets[1:] > offsets[:-1])  # those with a word
+    documents = (offsets[1:] > offsets[:-1]).nonzero()[0]  # those with a word
     if not documents.size:
         return titles
     first = offsets[documents]
-    newlines = np.flatnonzero(data == ord("\n"))
+    newlines = (data == ord("\n")).nonzero()[0]
     line_end = newlines[newlines.searchsorted(starts[first])]
     after = starts.searchsorted(line_end)
     begin, end = starts[first], ends[after - 1]
     # A character has up to four bytes: only lines that could be too long or not are counted byte by byte.
     fits = end - begin <= LONGEST_TITLE
-    unclear = np.flatnonzero(~fits & (end - begin <= 4 * LONGEST_TITLE))
+    unclear = (~fits & (end - begin <= 4 * LONGEST_TITLE)).nonzero()[0]
     if unclear.size:
         lengths = end[unclear] - begin[unclear]
         line_bytes = data[ranges(begin[unclear], lengths)]
         characters = (line_bytes & 0xC0 != 0x80) & (line_bytes != FILLER)  # first bytes
-        fits[unclear] = np.add.reduceat(characters, np.cumsum(lengths) - lengths, dtype=np.int64) <= LONGEST_TITLE
+        fits[unclear] = np.add.reduceat(characters, lengths.cumsum() - lengths, dtype=np.int64) <= LONGEST_TITLE
     titles[documents] = np.where(fits & (after < offsets[documents + 1]), after - first, 0)
     return titles
 

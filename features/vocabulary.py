@@ -172,7 +172,7 @@ class Vocabulary:
         # where they suffice, sort twice as fast. The numbers of titles are put in once more for each further count.
         dtype = np.dtype(np.int32 if n_documents * n_terms < 2**31 else np.int64)
         begin = (np.arange(n_documents, dtype=np.int64) * n_terms).astype(dtype)
-        base = np.repeat(begin, lengths)
+        base = begin.repeat(lengths)
         single, double = base[known] + stems[known], base[pairs] + bigrams
         parts = [single, double]
         if self.title_weight > 1 and stemmed.titles.any():
@@ -192,7 +192,7 @@ class Vocabulary:
         bounds[:-1], bounds[-1] = terms.searchsorted(begin), terms.size
         return Counts(
             offsets=bounds,
-            columns=terms - np.repeat(begin, bounds[1:] - bounds[:-1]),
+            columns=terms - begin.repeat(bounds[1:] - bounds[:-1]),
             counts=np.concatenate((first[1:], [numbers.size])) - first,
             coverage=(n_known[1:] - n_known[:-1]) / np.maximum(lengths, 1),
             n_stems=lengths,
