@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from data.corpus import Corpus, read_corpus
+from data.lexicon import Entry, read_lexicon
 from data.sectors import Sector, read_sectors
 from models.card import model_card
 from models.classifier import Configuration
@@ -22,6 +23,12 @@ EVERY = 6  # the share of the bundled articles that tests train on: one in so ma
 def sectors() -> tuple[Sector, ...]:
     """The bundled sectors."""
     return read_sectors()
+
+
+@pytest.fixture(scope="session")
+def lexicon(sectors: tuple[Sector, ...]) -> tuple[Entry, ...]:
+    """All bundled names and terms of them."""
+    return read_lexicon([sector.id for sector in sectors])
 
 
 @pytest.fixture(scope="session")
@@ -49,9 +56,9 @@ def unseen(bundled: Corpus) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def trained(corpus: Corpus, sectors: tuple[Sector, ...]) -> Trained:
-    """A model of `corpus`."""
-    return train(corpus, sectors, Configuration())
+def trained(corpus: Corpus, sectors: tuple[Sector, ...], lexicon: tuple[Entry, ...]) -> Trained:
+    """A model of `corpus` and the bundled lexicon."""
+    return train(corpus, sectors, Configuration(), lexicon=lexicon)
 
 
 @pytest.fixture(scope="session")

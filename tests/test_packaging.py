@@ -21,6 +21,7 @@ PACKAGES = ("data", "features", "models")
 MODULES = ("predict.py", "train.py")
 SHIPPED = (
     "data/sectors.toml",
+    *(f"data/lexicon/{path.name}" for path in (ROOT / "data" / "lexicon").glob("*.csv")),
     *(f"models/sektor/{n}" for n in ("README.md", "model.json", "terms.parquet", "words.parquet")),
 )
 ARTICLE = (
