@@ -1,0 +1,218 @@
+"""How far figures can be trusted: bootstrap intervals, paired differences, and the error of probabilities.
+
+Articles are resampled with replacement, as many as there are, and every figure of `models.evaluation` is worked out
+again on each resample; an interval runs from the 2.5th to the 97.5th percentile (Efron 1979). It tells what another
+draw of articles of the same kind could have given, not what other annotators or another kind of news would.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from models.evaluation import Booleans, Floats
+
+PERCENTILES: Final = (2.5, 97.5)
+COMPARED: Final = ("full", "core", "ap", "micro_full", "micro_core")
+BINS: Final = 10  # of the expected calibration error
+_AT_ONCE: Final = 1 << 22  # weights in memory at a time, one an article and resample
+
+
+class Predictions(NamedTuple):
+    """What one system says of n articles: predicted and probabilities, (n_articles, n_sectors) each."""
+
+    predicted: Booleans
+    probabilities: Floats
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A figure of one system minus that of another, with its 95% interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def intervals(
+    levels: Floats,
+    predicted: Booleans,
+    probabilities: Floats,
+    sectors: Sequence[str],
+    resamples: int = 1000,
+    seed: int = 0,
+) -> dict[str, tuple[float, float]]:
+    """95% intervals of all figures of `evaluate`, named as in `Evaluation.metrics`.
+
+    The same articles in another order have the same intervals. A resample without what a figure counts (positives,
+    articles about no sector) has the value that `evaluate` gives such a set.
+    Parameters: as for `evaluate`; resamples, how many; seed, of the draws. Raises ValueError if there is no article.
+    """
+    system = Predictions(predicted, probabilities)
+    levels, (system,) = _in_one_order(levels, [system])
+    parts = [_figures(weights, levels, system, sectors) for weights in _weights(levels.shape[0], resamples, seed)]
+    return {name: _interval(np.concatenate([part[name] for part in parts])) for name in parts[0]}
+
+
+def paired_differences(
+    levels: Floats,
+    first: Predictions,
+    second: Predictions,
+    sectors: Sequence[str],
+    figures: Sequence[str] = COMPARED,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> dict[str, Difference]:
+    """Figures of the first system minus those of the second, both scored on the same resamples.
+
+    What makes an article hard for both cancels out, so these intervals are narrower than the two systems' own would
+    suggest. Parameters: as for `intervals`; figures, some of the names of `Evaluation.metrics`.
+    Raises ValueError if there is no article, KeyError for a figure there is not.
+    """
+    levels, systems = _in_one_order(levels, [first, second])
+
+    def differences(weights: Floats) -> dict[str, Floats]:
+        here, there = (_figures(weights, levels, system, sectors) for system in systems)
+        return {name: here[name] - there[name] for name in figures}
+
+    parts = [differences(weights) for weights in _weights(levels.shape[0], resamples, seed)]
+    values = differences(np.ones((levels.shape[0], 1)))
+    return {
+        name: Difference(float(values[name][0]), *_interval(np.concatenate([part[name] for part in parts])))
+        for name in figures
+    }
+
+
+def calibration_errors(
+    levels: Floats, probabilities: Floats, prevalences: Sequence[float], sectors: Sequence[str]
+) -> dict[str, float]:
+    """The expected calibration error of each sector, as "ece_ev"; see `expected_calibration_error`.
+
+    Unknown levels are left out, and so are sectors of which not both positive and negative articles are known.
+    Parameters: levels and probabilities, (n_articles, n_sectors); prevalences, (n_sectors,), that the model declares.
+    """
+    errors = {}
+    for k, (sector, prevalence) in enumerate(zip(sectors, prevalences, strict=True)):
+        known = ~np.isnan(levels[:, k])
+        positive = levels[known, k] >= 1
+        if positive.any() and not positive.all():
+            errors[f"ece_{sector}"] = expected_calibration_error(probabilities[known, k], positive, prevalence)
+    return errors
+
+
+def expected_calibration_error(probabilities: Floats, positive: Booleans, prevalence: float, bins: int = BINS) -> float:
+    """The mean distance between what is promised and what is found, over bins that hold equally many articles.
+
+    Probabilities for a stream where the sector has its declared prevalence are first brought to the share of positives
+    measured here: their odds times the ratio of both prior odds (Saerens et al. 2002). Equal probabilities share a bin.
+    Parameters: probabilities (n,), positive (n,); prevalence, that the model declares; bins, how many.
+    Raises ValueError unless both positives and negatives are there and 0 < prevalence < 1.
+    """
+    if not 0 < prevalence < 1:
+        raise ValueError(f"found prevalence {prevalence}, expected a share between 0 and 1")
+    if positive.all() or not positive.any():
+        raise ValueError(f"found {positive.sum()} positive of {positive.size} articles, expected both kinds")
+    share = float(positive.mean())
+    for_positive = probabilities * (share / prevalence)
+    for_negative = (1 - probabilities) * ((1 - share) / (1 - prevalence))
+    corrected = for_positive / (for_positive + for_negative)
+    ranks = np.searchsorted(np.sort(corrected), corrected)
+    bin_of = ranks * bins // corrected.size
+    promised = np.bincount(bin_of, weights=corrected, minlength=bins)
+    found = np.bincount(bin_of, weights=positive, minlength=bins)
+    return float(np.abs(promised - found).sum() / corrected.size)
+
+
+def _interval(values: Floats) -> tuple[float, float]:
+    low, high = np.percentile(values, PERCENTILES)
+    return float(low), float(high)
+
+
+def _in_one_order(levels: Floats, systems: Sequence[Predictions]) -> tuple[Floats, list[Predictions]]:
+    """The articles sorted by all that is known of them, so that a seed draws the same ones however they came."""
+    if not levels.shape[0]:
+        raise ValueError("found no articles to resample, expected at least one")
+    known = np.where(np.isnan(levels), -1.0, levels)
+    columns = np.hstack([known, *(part for system in systems for part in system)])
+    order = np.lexsort(columns.T[::-1])
+    return levels[order], [Predictions(said[order], shares[order]) for said, shares in systems]
+
+
+def _weights(n: int, resamples: int, seed: int) -> Iterator[Floats]:
+    """How often each of n articles is in each resample: (n, some), until there are `resamples` columns."""
+    random = np.random.default_rng(seed)
+    at_once = max(1, _AT_ONCE // n)
+    for start in range(0, resamples, at_once):
+        columns = min(at_once, resamples - start)
+        drawn = random.integers(0, n, (columns, n)) * columns + np.arange(columns)[:, None]
+        yield np.bincount(drawn.ravel(), minlength=n * columns).reshape(n, columns).astype(np.float64)
+
+
+def _figures(weights: Floats, levels: Floats, system: Predictions, sectors: Sequence[str]) -> dict[str, Floats]:
+    """The figures of `Evaluation.metrics` on articles that count several times or not at all, (n_resamples,) each.
+
+    Parameters: weights, (n_articles, n_resamples). With all weights 1 they are those of `evaluate`.
+    """
+    predicted, probabilities = system
+    known = ~np.isnan(levels)
+    positive = levels >= 1
+
+    def counts(among: Booleans) -> tuple[Floats, Floats, Floats]:
+        """Hits, predicted and positive pairs: (n_sectors, n_resamples) each."""
+        hits, said, true = (
+            (among & kind).T.astype(np.float64) @ weights for kind in (positive & predicted, predicted, positive)
+        )
+        return hits, said, true
+
+    full, core = counts(known), counts(known & (levels != 1))
+    by_sector = {
+        "full": _ratio(2 * full[0], full[1] + full[2], 1.0),
+        "core": _ratio(2 * core[0], core[1] + core[2], 1.0),
+        "ap": np.array(
+            [
+                _average_precision(weights[known[:, k]], positive[known[:, k], k], probabilities[known[:, k], k])
+                for k in range(len(sectors))
+            ]
+        ),
+        "precision": _ratio(full[0], full[1], 1.0),
+        "recall": _ratio(full[0], full[2], 1.0),
+    }
+    none = (levels == 0).all(axis=1)
+    figures = {name: by_sector[name].mean(axis=0) for name in ("full", "core", "ap")}
+    for name, (hits, said, true) in (("micro_full", full), ("micro_core", core)):
+        figures[name] = _ratio(2 * hits.sum(axis=0), (said + true).sum(axis=0), 1.0)
+    figures["fp_none"] = _ratio((none & predicted.any(axis=1)) @ weights, none @ weights, 0.0)
+    for k, sector in enumerate(sectors):
+        figures |= {f"{name}_{sector}": values[k] for name, values in by_sector.items()}
+    return figures
+
+
+def _ratio(numerators: Floats, denominators: Floats, otherwise: float) -> Floats:
+    """Elementwise quotients, `otherwise` where the denominator is 0."""
+    quotients = np.full(numerators.shape, otherwise)
+    np.divide(numerators, denominators, out=quotients, where=denominators > 0)
+    return quotients
+
+
+def _average_precision(weights: Floats, positive: Booleans, scores: Floats) -> Floats:
+    """`models.evaluation.average_precision` on each resample: (n_resamples,).
+
+    Parameters: weights (n, n_resamples), positive (n,), scores (n,).
+    """
+    if not positive.any():
+        return np.ones(weights.shape[1])
+    order = np.argsort(-scores, kind="stable")
+    ranked, ordered = positive[order], scores[order]
+    last_of_tie = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
+    positives = np.cumsum(ranked)[last_of_tie]
+    # Only where a tie holds a positive does the precision count; all before, back to the last such tie, is summed up.
+    counting = np.diff(positives, prepend=0) > 0
+    stops, of_positives = last_of_tie[counting] + 1, positives[counting]
+    starts, starts_of_positives = np.append(0, stops[:-1]), np.append(0, of_positives[:-1])
+    seen = np.add.reduceat(weights[order[: stops[-1]]], starts, axis=0).cumsum(axis=0)
+    found = np.add.reduceat(weights[order[ranked]], starts_of_positives, axis=0)
+    hits = found.cumsum(axis=0)
+    return _ratio((found * _ratio(hits, seen, 0.0)).sum(axis=0), hits[-1], 1.0)
