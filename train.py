@@ -35,6 +35,7 @@ from models.calibration import calibrate, sigmoid
 from models.card import model_card
 from models.evaluation import Evaluation, evaluate
 from models.store import Model, refuse_to_replace, write_model
+from models.uncertainty import calibration_errors, intervals
 
 if TYPE_CHECKING:
     from models.classifier import Configuration
@@ -131,13 +132,17 @@ def train(
     )
     slopes, offsets, thresholds = np.array([(c.slope, c.offset, c.threshold) for c in calibrations]).T
     probabilities = sigmoid(slopes * scores + offsets)
-    evaluation = evaluate(levels, probabilities >= thresholds, probabilities, corpus.sectors)
+    predicted = probabilities >= thresholds
+    evaluation = evaluate(levels, predicted, probabilities, corpus.sectors)
+    trusted = intervals(levels, predicted, probabilities, corpus.sectors, seed=settings.seed)
+    prevalences = tuple(sector.prevalence for sector in sectors)
+    metrics = evaluation.metrics() | calibration_errors(levels, probabilities, prevalences, corpus.sectors)
 
     fitted = pipeline(configuration, groups).fit(counts, levels)
     classifier = fitted["sectors"]
     model = Model(
         sectors=corpus.sectors,
-        prevalences=tuple(sector.prevalence for sector in sectors),
+        prevalences=prevalences,
         terms=list(vectorizer.vocabulary_.terms),
         document_frequency=vectorizer.document_frequency_.astype(np.int64),
         idf=fitted["tfidf"].idf_,
@@ -157,7 +162,8 @@ def train(
             "folds": settings.folds,
             "beta": settings.beta,
             "seed": settings.seed,
-            "metrics": {name: round(value, 6) for name, value in evaluation.metrics().items()},
+            "metrics": {name: round(value, 6) for name, value in metrics.items()},
+            "intervals": {name: [round(end, 6) for end in ends] for name, ends in trusted.items()},
             "versions": {"python": platform.python_version()}
             | {name: importlib.metadata.version(name) for name in VERSIONS},
         },
@@ -237,6 +243,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--seed", type=int, default=Settings.seed, metavar="N", help="(default: %(default)s)")
     run.add_argument("--jobs", type=int, default=Settings.jobs, metavar="N", help="processes (default: %(default)s)")
     run.add_argument("--output", type=Path, default=CANDIDATE, metavar="FOLDER", help="(default: models/candidate)")
+    run.add_argument("--notes", type=Path, metavar="FILE", help="Markdown that is put at the end of the model card")
     run.add_argument("--no-tracking", action="store_true", help="do not log to MLflow")
     return parser
 
@@ -270,9 +277,10 @@ def _run(args: argparse.Namespace, progress: Progress) -> int:
         raise ValueError("the bundled articles are not installed (only a clone has them): use --no-bundled --data PATH")
 
     lexicon = () if args.no_lexicon else read_lexicon([sector.id for sector in sectors], args.lexicon)
+    notes = "" if args.notes is None else _notes(args.notes)
 
     if args.no_tracking:
-        _train_and_write(args.output, paths, sectors, lexicon, configuration, settings, progress)
+        _train_and_write(args.output, paths, sectors, lexicon, configuration, settings, progress, notes)
         return 0
     from models import tracking
 
@@ -281,7 +289,7 @@ def _run(args: argparse.Namespace, progress: Progress) -> int:
         if never_began:
             _warn(f"{run.failure}; training goes on")
         trained, corpus, dropped = _train_and_write(
-            args.output, paths, sectors, lexicon, configuration, settings, progress
+            args.output, paths, sectors, lexicon, configuration, settings, progress, notes
         )
         counts = {f"{name}.{level}": n for name, by_level in corpus.counts().items() for level, n in by_level.items()}
         recorded = run.log(
@@ -294,7 +302,7 @@ def _run(args: argparse.Namespace, progress: Progress) -> int:
                     "lexicon": lexicon_digest(lexicon),
                     "output": args.output,
                 },
-                metrics={f"cv_{name}": value for name, value in trained.evaluation.metrics().items()}
+                metrics={f"cv_{name}": value for name, value in trained.model.training["metrics"].items()}
                 | {
                     f"threshold_{s}": c.threshold
                     for s, c in zip(corpus.sectors, trained.model.calibrations, strict=True)
@@ -331,6 +339,7 @@ def _train_and_write(
     configuration: Configuration,
     settings: Settings,
     progress: Progress,
+    notes: str,
 ) -> tuple[Trained, Corpus, int]:
     """Read, train, write the model folder and print what came out: the run without its record."""
     start = time.perf_counter()
@@ -339,12 +348,21 @@ def _train_and_write(
     trained = train(corpus, sectors, configuration, settings, len(dropped), lexicon)
     shown = output.resolve()
     shown = shown.relative_to(Path.cwd()) if shown.is_relative_to(Path.cwd()) else shown
-    write_model(trained.model, output, model_card(trained.model))
+    write_model(trained.model, output, model_card(trained.model, notes))
     progress.written = shown
     _say(f"{len(trained.model.terms):,} terms; figures of {settings.folds}-fold cross-validation, thresholds included:")
     _say(trained.evaluation.table())
     _say(f"model written to {shown} after {time.perf_counter() - start:.0f} s")
     return trained, corpus, len(dropped)
+
+
+def _notes(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"--notes {path}: found a byte that is no UTF-8 at {error.start}, expected Markdown") from None
+    except OSError as error:
+        raise ValueError(f"--notes {path}: {error.strerror}, expected a Markdown file") from None
 
 
 def _with_prevalence(sectors: Sequence[Sector], options: Sequence[str]) -> tuple[Sector, ...]:

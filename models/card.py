@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from models.store import Model
 
 
-def model_card(model: Model) -> str:
-    """The card of a trained model, kept as README.md in its folder and as its description in MLflow."""
+def model_card(model: Model, notes: str = "") -> str:
+    """The card of a trained model, kept as README.md in its folder and as its description in MLflow.
+
+    Parameters: notes, Markdown to stand at its end, such as the table of `benchmarks.ablation`.
+    """
     training = model.training
     metrics = training["metrics"]
     lines = [
@@ -35,10 +41,11 @@ def model_card(model: Model) -> str:
         f"({training['folds']} folds). They describe the training corpus, which is written for the purpose and easier",
         "than real news; F1 counts levels 1 and 2 as positive, ap is average precision.",
         "",
-        f"- macro F1 {metrics['full']:.3f}, micro F1 {metrics['micro_full']:.3f}, "
-        f"macro average precision {metrics['ap']:.3f}",
+        f"- macro F1 {_figure(training, 'full')}, micro F1 {_figure(training, 'micro_full')}, "
+        f"macro average precision {_figure(training, 'ap')}",
         f"- F1 of the article's focus (level 2): macro {metrics['core']:.3f}, micro {metrics['micro_core']:.3f}",
         f"- articles about no sector that were given one: {metrics['fp_none']:.1%}",
+        *_calibration(training, model.sectors),
         "",
         "## Training data",
         "",
@@ -63,4 +70,30 @@ def model_card(model: Model) -> str:
         "",
         "Trained with " + ", ".join(f"{name} {version}" for name, version in training["versions"].items()) + ".",
     ]
+    if notes.strip():
+        lines += ["", notes.strip()]
     return "\n".join(lines) + "\n"
+
+
+def _figure(training: Mapping[str, Any], name: str) -> str:
+    """A figure, with its interval if the model was trained when intervals were worked out."""
+    value = f"{training['metrics'][name]:.3f}"
+    if name not in training.get("intervals", {}):
+        return value
+    low, high = training["intervals"][name]
+    return f"{value} ({low:.3f} to {high:.3f})"
+
+
+def _calibration(training: Mapping[str, Any], sectors: tuple[str, ...]) -> list[str]:
+    """What there is to say of the probabilities; nothing for a model that was trained before it was measured."""
+    metrics = training["metrics"]
+    errors = [f"{sector} {metrics[f'ece_{sector}']:.3f}" for sector in sectors if f"ece_{sector}" in metrics]
+    if not errors:
+        return []
+    return [
+        f"- expected calibration error: {', '.join(errors)}",
+        "",
+        "In brackets: 95% intervals, from 1,000 resamples of the articles. The calibration error is the mean distance",
+        "of the probabilities, brought to this corpus's own share of the sector, from the share of articles that carry",
+        "it, over ten bins of equally many articles; each sigmoid was fitted to these very scores.",
+    ]

@@ -65,7 +65,8 @@ def test_it_was_made_with_the_defaults(shipped: Predictor) -> None:
 
 
 def test_its_card_is_that_of_its_figures(shipped: Predictor) -> None:
-    assert (SHIPPED_MODEL / CARD).read_text(encoding="utf-8") == model_card(shipped.model), STALE
+    card = (SHIPPED_MODEL / CARD).read_text(encoding="utf-8")
+    assert card.startswith(model_card(shipped.model)), STALE  # what follows are notes, such as the ablation table
 
 
 def test_out_of_fold_figures_are_good(shipped: Predictor) -> None:
