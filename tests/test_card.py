@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from data.corpus import Corpus
+from data.lexicon import Entry
 from data.sectors import Sector
 from models.card import model_card
 from models.classifier import Configuration
@@ -53,8 +54,10 @@ def test_the_error_of_each_sectors_probabilities_is_told(trained: Trained) -> No
         assert f"{sector} {metrics[f'ece_{sector}']:.3f}" in card
 
 
-def test_training_again_gives_the_same_card(trained: Trained, corpus: Corpus, sectors: tuple[Sector, ...]) -> None:
-    assert model_card(train(corpus, sectors, Configuration()).model) == model_card(trained.model)
+def test_training_again_gives_the_same_card(
+    trained: Trained, corpus: Corpus, sectors: tuple[Sector, ...], lexicon: tuple[Entry, ...]
+) -> None:
+    assert model_card(train(corpus, sectors, Configuration(), lexicon=lexicon).model) == model_card(trained.model)
 
 
 def test_a_model_from_before_intervals_has_a_card(trained: Trained) -> None:
