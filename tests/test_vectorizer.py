@@ -9,8 +9,8 @@ from __future__ import annotations
 import copy
 import pickle
 from collections import Counter
-from collections.abc import Iterable
-from itertools import pairwise
+from collections.abc import Iterable, Sequence
+from itertools import chain, pairwise
 
 import joblib
 import numpy as np
@@ -22,6 +22,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 
+from data.lexicon import Entry
 from features.clean import clean
 from features.stems import Stems
 from features.strings import string_array
@@ -29,7 +30,7 @@ from features.tokens import split
 from features.vectorizer import BATCH, StemVectorizer
 from features.vocabulary import stems_of
 
-PARAMETERS = {"min_df": 2, "max_df": 0.5, "bigram_min_df": 4, "title_weight": 2, "workers": 1}
+PARAMETERS = {"min_df": 2, "max_df": 0.5, "bigram_min_df": 4, "title_weight": 2, "terms": (), "workers": 1}
 STEMS = Stems()
 
 
@@ -50,8 +51,13 @@ def pairs_of(stems: list[str]) -> list[str]:
     return [f"{first} {second}" for first, second in pairwise(stems)]
 
 
+def term_of(words: str) -> str:
+    """The term that words of a lexicon are: their stems."""
+    return " ".join(chain.from_iterable(stems_of(STEMS, words.split())))
+
+
 def learned(
-    texts: list[str], min_df: int, max_df: float, bigram_min_df: int | None
+    texts: list[str], min_df: int, max_df: float, bigram_min_df: int | None, always: Sequence[str] = ()
 ) -> tuple[list[str], list[int], list[Counter[str]], list[Counter[str]]]:
     """Terms and document frequencies, and the counts of each article's title and rest: a word at a time."""
     parts = [parts_of(text) for text in texts]
@@ -59,22 +65,30 @@ def learned(
     bodies = [Counter(body + pairs_of(body)) for _, body in parts]
     frequency = Counter(term for head, body in zip(heads, bodies, strict=True) for term in {*head, *body})
     stems = sorted(t for t, n in frequency.items() if " " not in t and min_df <= n <= max_df * len(texts))
+    if not stems:
+        return [], [], heads, bodies
+    wanted = {term_of(words) for words in always}
+    stems = sorted({*stems, *chain.from_iterable(term.split(" ") for term in wanted)})
     known = set(stems)
-    bigrams = []
+    bigrams = {term for term in wanted if " " in term}
     if bigram_min_df is not None:
-        bigrams = sorted(
-            (t for t, n in frequency.items() if n >= bigram_min_df and " " in t and known.issuperset(t.split(" "))),
-            key=lambda term: term.split(" "),
-        )
-    terms = stems + bigrams
+        bigrams |= {
+            t for t, n in frequency.items() if n >= bigram_min_df and known.issuperset(t.split(" ")) and " " in t
+        }
+    terms = stems + sorted(bigrams, key=lambda term: term.split(" "))
     return terms, [frequency[term] for term in terms], heads, bodies
 
 
 def check_against_plain_count(
-    texts: list[str], min_df: int, max_df: float, bigram_min_df: int | None, title_weight: int
+    texts: list[str],
+    min_df: int,
+    max_df: float,
+    bigram_min_df: int | None,
+    title_weight: int,
+    always: Sequence[str] = (),
 ) -> None:
-    vectorizer = StemVectorizer(min_df, max_df, bigram_min_df, title_weight)
-    terms, frequency, heads, bodies = learned(texts, min_df, max_df, bigram_min_df)
+    vectorizer = StemVectorizer(min_df, max_df, bigram_min_df, title_weight, always)
+    terms, frequency, heads, bodies = learned(texts, min_df, max_df, bigram_min_df, always)
     if not terms:
         with pytest.raises(ValueError, match="min_df"):
             vectorizer.fit(texts)
@@ -82,6 +96,7 @@ def check_against_plain_count(
     counts = vectorizer.fit_transform(texts)
     assert vectorizer.get_feature_names_out().tolist() == terms
     assert vectorizer.document_frequency_.tolist() == frequency
+    assert [terms[column] for column in vectorizer.columns_of_terms_] == [term_of(words) for words in always]
     expected = [
         [title_weight * head[term] + body[term] for term in terms] for head, body in zip(heads, bodies, strict=True)
     ]
@@ -100,12 +115,21 @@ def check_against_plain_count(
     max_df=st.sampled_from([0.4, 0.75, 1.0]),
     bigram_min_df=st.sampled_from([None, 1, 2, 3]),
     title_weight=st.integers(1, 3),
+    given_terms=st.lists(
+        st.sampled_from(["mobil", "petani", "spklu", "mobil listrik", "jual listrik", "zz spklu", "zz zz", "plug-in"]),
+        max_size=4,
+    ),
 )
 @settings(deadline=None, max_examples=80)
 def test_what_is_learned_and_counted_is_what_a_plain_count_says(
-    texts: list[str], min_df: int, max_df: float, bigram_min_df: int | None, title_weight: int
+    texts: list[str],
+    min_df: int,
+    max_df: float,
+    bigram_min_df: int | None,
+    title_weight: int,
+    given_terms: list[str],
 ) -> None:
-    check_against_plain_count(texts, min_df, max_df, bigram_min_df, title_weight)
+    check_against_plain_count(texts, min_df, max_df, bigram_min_df, title_weight, given_terms)
 
 
 @pytest.mark.parametrize(
@@ -116,6 +140,63 @@ def test_the_same_on_real_articles(
     articles: list[str], min_df: int, max_df: float, bigram_min_df: int | None, title_weight: int
 ) -> None:
     check_against_plain_count(articles[::6], min_df, max_df, bigram_min_df, title_weight)
+
+
+def test_the_same_with_the_bundled_lexicon(articles: list[str], lexicon: tuple[Entry, ...]) -> None:
+    check_against_plain_count(articles[::6], 3, 1.0, 3, 3, [entry.term for entry in lexicon])
+
+
+# Terms that are given
+
+
+def test_a_given_term_that_no_article_holds_is_a_column_without_articles() -> None:
+    texts = ["mobil listrik", "mobil sedan"]
+    vectorizer = StemVectorizer(min_df=1, terms=["spklu", "pabrik baterai"])
+    counts = vectorizer.fit_transform(texts)
+    names = vectorizer.get_feature_names_out().tolist()
+    assert names == ["baterai", "listrik", "mobil", "pabrik", "sedan", "spklu", "pabrik baterai"]
+    assert vectorizer.document_frequency_.tolist() == [0, 1, 2, 0, 1, 0, 0]
+    assert vectorizer.columns_of_terms_.tolist() == [5, 6]
+    assert counts[:, [0, 3, 5, 6]].nnz == 0
+    assert vectorizer.transform(["Pabrik baterai di sebelah SPKLU"]).toarray().tolist() == [[1, 0, 0, 1, 0, 1, 1]]
+
+
+def test_given_terms_are_kept_however_rare_or_frequent() -> None:
+    texts = ["mobil listrik", "mobil listrik", "mobil sport", "mobil motor"]
+    vectorizer = StemVectorizer(min_df=2, max_df=0.9, bigram_min_df=None, terms=["mobil", "sport"]).fit(texts)
+    assert vectorizer.get_feature_names_out().tolist() == ["listrik", "mobil", "sport"]
+    assert vectorizer.document_frequency_.tolist() == [2, 4, 1]
+
+
+def test_without_pairs_the_given_ones_alone_are_terms() -> None:
+    texts = ["mobil listrik murah"] * 5
+    vectorizer = StemVectorizer(min_df=1, bigram_min_df=None, terms=["listrik murah", "murah mobil"]).fit(texts)
+    assert vectorizer.get_feature_names_out().tolist() == ["listrik", "mobil", "murah", "listrik murah", "murah mobil"]
+    assert vectorizer.document_frequency_.tolist() == [5, 5, 5, 5, 0]
+
+
+def test_given_terms_of_the_same_stems_share_a_column() -> None:
+    vectorizer = StemVectorizer(min_df=1, terms=["cx-5", "petani", "cx-3", "bertani", "petani"]).fit(["mobil listrik"])
+    assert vectorizer.get_feature_names_out().tolist() == ["cx", "listrik", "mobil", "tani"]
+    assert vectorizer.columns_of_terms_.tolist() == [0, 3, 0, 3, 3]
+
+
+def test_a_hyphenated_term_is_the_pair_that_articles_hold() -> None:
+    vectorizer = StemVectorizer(min_df=1, terms=["plug-in"]).fit(["mobil plug-in hybrid"])
+    (column,) = vectorizer.columns_of_terms_
+    assert vectorizer.get_feature_names_out()[column] == "plug in"
+    assert vectorizer.document_frequency_[column] == 1
+
+
+@pytest.mark.parametrize("term", ["motor roda tiga", "plug-in hybrid", "2024", ""])
+def test_a_given_term_of_other_than_one_or_two_stems_is_named(term: str) -> None:
+    with pytest.raises(ValueError, match=rf"^term {term!r} has the stems \(.*\), expected one or two$"):
+        StemVectorizer(min_df=1, terms=["spklu", term]).fit(["mobil listrik"])
+
+
+def test_given_terms_alone_are_nothing_to_learn_from() -> None:
+    with pytest.raises(ValueError, match="no stem stands in 3 of 2 articles"):
+        StemVectorizer(terms=["mobil listrik"]).fit(["mobil listrik", "mobil"])
 
 
 # scikit-learn's contract
