@@ -19,6 +19,7 @@ import pytest
 
 import train as train_module
 from data.corpus import Corpus
+from data.lexicon import Entry, lexicon_digest
 from data.sectors import Sector
 from models import store
 from models.calibration import prevalence_weights
@@ -98,10 +99,10 @@ def refusal(result: tuple[int, str, str]) -> str:
 # What a run gives
 
 
-def test_a_run_gives_a_model_and_a_table(run: Run, data: Path, bundle: Path, trained: Trained) -> None:
+def test_a_run_gives_a_model_and_a_table(run: Run, data: Path, corpus: Corpus, bundle: Path, trained: Trained) -> None:
     code, out, err = run("--data", data, "--output", "mine/model")
     assert (code, err) == (0, "")
-    assert out.startswith("368 articles to learn from; 0 more repeat one of them and were dropped\n")
+    assert out.startswith(f"{len(corpus)} articles to learn from; 0 more repeat one of them and were dropped\n")
     assert trained.evaluation.table() in out
     assert "model written to mine/model after " in out
     for name in (MODEL, TERMS, WORDS, "README.md"):  # the very model that the function gives
@@ -138,28 +139,30 @@ def test_several_data_options_join_and_repeats_are_dropped(run: Run, corpus: Cor
     first, second = write("a.jsonl", rows[:100]), write("b.jsonl", rows[100:] + again)
     code, out, _ = run("--data", first, "--data", second, "--output", "model", "--folds", 2)
     assert code == 0
-    assert out.startswith("184 articles to learn from; 7 more repeat one of them and were dropped\n")
+    assert out.startswith(f"{len(rows)} articles to learn from; 7 more repeat one of them and were dropped\n")
     assert read_model(Path("model")).training["duplicates"] == 7
 
 
 def test_own_articles_join_the_bundled_ones(
-    run: Run, bundled: Corpus, data: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, bundled: Corpus, corpus: Corpus, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(train_module, "BUNDLED", data.parent)
     own = write("own.jsonl", rows_of(bundled.select(range(1, 101, 6))))
     code, out, _ = run("--data", own, "--output", "model", "--folds", 2, bundled=True)
     assert code == 0
-    assert out.startswith(f"{368 + 17} articles")
+    assert out.startswith(f"{len(corpus) + 17} articles")
 
 
 def test_the_card_and_the_description_say_how_it_was_trained(run: Run, data: Path) -> None:
     options = ["--folds", 3, "--beta", 2, "--seed", 5, "--min-df", 4, "--max-df", 0.5, "--bigram-min-df", 0]
     options += ["--title-weight", 1, "--regularization", 2, "--class-weight", "balanced", "--no-sublinear"]
+    options += ["--lexicon-weight", 0.3, "--no-lexicon"]
     assert run("--data", data, "--output", "model", "--prevalence", "ev=0.3", *options)[0] == 0
     model = read_model(Path("model"))
     assert model.training["configuration"] == {
         "min_df": 4, "max_df": 0.5, "bigram_min_df": None, "title_weight": 1,
         "sublinear": False, "regularization": 2.0, "class_weight": "balanced",
+        "lexicon_weight": 0.3,
     }  # fmt: skip
     assert (model.title_weight, model.sublinear, model.prevalences[1]) == (1, False, 0.3)
     assert [model.training[name] for name in ("folds", "beta", "seed")] == [3, 2.0, 5]
@@ -214,15 +217,87 @@ def test_sectors_are_data(run: Run, corpus: Corpus, sectors: tuple[Sector, ...])
     options = ["--data", write("own.jsonl", rows), "--sectors", "sectors.toml", "--output", "model"]
     code, out, _ = run(*options)
     assert code == 0
-    assert re.search(r"^sport +41 ", out, re.MULTILINE)
+    positives = len(range(0, len(rows), 9))
+    assert re.search(rf"^sport +{positives} ", out, re.MULTILINE)
     predictor = Predictor.load("model")
     assert predictor.sectors == (*(sector.id for sector in sectors), "sport")
     assert predictor.predict_one(sport).primary == "sport"
-    assert "| sport | 0 / 41 |" in Path("model/README.md").read_text(encoding="utf-8")
+    assert f"| sport | 0 / {positives} |" in Path("model/README.md").read_text(encoding="utf-8")
     write("in.jsonl", [{"text": sport}])
     assert predict_main(["in.jsonl", "-o", "labels.csv", "--model", "model", "--threshold", "sport=0.2"]) == 0
     assert Path("labels.csv").read_text(encoding="utf-8").splitlines()[0].endswith(",probability_sport,coverage")
     assert predict_main(["in.jsonl", "--model", "model"]) == 0
+
+
+# The lexicon
+
+
+def lexicon_of(folder: str, **sectors: str) -> Path:
+    """A lexicon of a user's: for each sector its lines."""
+    Path(folder).mkdir()
+    for sector, lines in sectors.items():
+        Path(folder, f"{sector}.csv").write_text(f"term,kind\n{lines}\n", encoding="utf-8")
+    return Path(folder)
+
+
+def test_the_bundled_lexicon_is_recorded(trained: Trained, lexicon: tuple[Entry, ...], bundle: Path) -> None:
+    recorded = {"entries": len(lexicon), "digest": lexicon_digest(lexicon)}
+    assert trained.model.training["lexicon"] == recorded
+    assert json.loads((bundle / MODEL).read_text(encoding="utf-8"))["training"]["lexicon"] == recorded
+
+
+def test_without_a_lexicon_the_articles_alone_count(run: Run, few: list[object]) -> None:
+    assert run(*few)[0] == 0
+    with_lexicon = read_model(Path("model"))
+    assert run(*few, "--no-lexicon")[0] == 0
+    without = read_model(Path("model"))
+    assert without.training["lexicon"] == {"entries": 0, "digest": lexicon_digest(())}
+    assert (without.document_frequency >= Configuration().min_df).all()
+    assert set(without.terms) < set(with_lexicon.terms)
+    assert (with_lexicon.document_frequency == 0).any()
+
+
+def test_names_of_a_lexicon_of_ones_own_count_though_no_article_has_them(run: Run, few: list[object]) -> None:
+    agro = ["beras,commodity", "jagung,commodity", "cabai,commodity", "gabah,commodity", "sawit,commodity"]
+    folder = lexicon_of("mine", agro="\n".join([*agro, "zarbolin,commodity", "zurban farm,company"]))
+    assert run(*few, "--lexicon", folder)[0] == 0
+    model = read_model(Path("model"))
+    assert model.training["lexicon"]["entries"] == 7
+    assert model.document_frequency[model.terms.index("zarbolin")] == 0
+    weights = dict(zip(model.sectors, model.weights[model.terms.index("zarbolin")], strict=True))
+    assert weights["agro"] > 0.1
+    assert weights["agro"] == max(weights.values())
+    assert "zurban farm" in model.terms
+    assert "spklu" not in model.terms or model.document_frequency[model.terms.index("spklu")] > 0
+    before = model.weights[model.terms.index("zarbolin")]
+    assert run(*few, "--lexicon", folder, "--lexicon-weight", 1)[0] == 0
+    model = read_model(Path("model"))
+    assert model.training["configuration"]["lexicon_weight"] == 1
+    assert model.weights[model.terms.index("zarbolin")][2] > before[2]
+
+
+def test_sectors_of_ones_own_have_no_lexicon(run: Run, corpus: Corpus) -> None:
+    Path("sectors.toml").write_text(SECTORS.format("farms"), encoding="utf-8")
+    rows = rows_of(corpus)[::4]
+    for row in rows:
+        row["levels"] = {"farms": row["levels"]["agro"]}
+    options = ["--data", write("own.jsonl", rows), "--sectors", "sectors.toml", "--output", "model", "--folds", 2]
+    assert run(*options, "--bigram-min-df", 0)[0] == 0
+    assert read_model(Path("model")).training["lexicon"]["entries"] == 0
+
+
+LEXICONS: dict[str, tuple[dict[str, str], str]] = {
+    "no file": ({}, "mine: found no entries, expected files named automotive.csv, ev.csv, agro.csv, chemicals.csv"),
+    "no entry": ({"ev": "byd,brand", "agro": ",commodity"}, "agro.csv:2: term: found '', expected one or two words"),
+    "broken line": ({"ev": "byd,brand\nspklu"}, "ev.csv:3: found 1 cells, expected 2"),
+    "three stems": ({"ev": "plug-in hybrid,term"}, "term 'plug-in hybrid' has the stems ('plug', 'in', 'hybrid'), "),
+}
+
+
+@pytest.mark.parametrize(("files", "message"), LEXICONS.values(), ids=LEXICONS)
+def test_a_lexicon_that_is_no_use_is_one_line(run: Run, few: list[object], files: dict[str, str], message: str) -> None:
+    assert message in refusal(run(*few, "--lexicon", lexicon_of("mine", **files)))
+    assert not Path("model").exists()
 
 
 def test_the_command_line_states_the_bundled_sectors_once() -> None:
@@ -235,12 +310,12 @@ def test_the_command_line_states_the_bundled_sectors_once() -> None:
 
 
 def test_unknown_levels_have_no_part_in_their_sector(
-    corpus: Corpus, sectors: tuple[Sector, ...], trained: Trained
+    corpus: Corpus, sectors: tuple[Sector, ...], lexicon: tuple[Entry, ...], trained: Trained
 ) -> None:
     levels = corpus.levels.copy()
     unknown = np.arange(len(corpus)) % 4 == 1
     levels[unknown, 0] = np.nan
-    found = train(replace(corpus, levels=levels), sectors, Configuration())
+    found = train(replace(corpus, levels=levels), sectors, Configuration(), lexicon=lexicon)
     assert found.evaluation.sectors["automotive"].positives == int((levels[:, 0] >= 1).sum())
     for column in (1, 2, 3):  # what is known of the others is unchanged, and so are their weights
         np.testing.assert_array_equal(found.model.weights[:, column], trained.model.weights[:, column])
@@ -279,10 +354,10 @@ def test_thresholds_lie_inside(trained: Trained) -> None:
         assert calibration.slope > 0
 
 
-@pytest.mark.parametrize(("positives", "negatives"), [(4, 364), (364, 4), (0, 368)])
-def test_a_sector_of_too_few_articles_is_named(
-    corpus: Corpus, sectors: tuple[Sector, ...], positives: int, negatives: int
-) -> None:
+@pytest.mark.parametrize("positives", [4, -4, 0])
+def test_a_sector_of_too_few_articles_is_named(corpus: Corpus, sectors: tuple[Sector, ...], positives: int) -> None:
+    positives %= len(corpus)  # -4: all but four
+    negatives = len(corpus) - positives
     levels = corpus.levels.copy()
     levels[:, 3] = np.repeat([2.0, 0.0], [positives, negatives])
     message = (
@@ -334,10 +409,14 @@ OPTIONS: dict[str, tuple[list[str], str]] = {
     "bigram-min-df": (["--bigram-min-df", "-1"], "--bigram-min-df -1: expected at least 0"),
     "title-weight": (["--title-weight", "0"], "--title-weight 0: expected more than 0"),
     "regularization": (["--regularization", "-2"], "--regularization -2.0: expected more than 0"),
+    "lexicon-weight": (["--lexicon-weight", "0"], "--lexicon-weight 0.0: expected more than 0"),
+    "lexicon-weight below 0": (["--lexicon-weight", "-1"], "--lexicon-weight -1.0: expected more than 0"),
+    "lexicon-weight nan": (["--lexicon-weight", "nan"], "--lexicon-weight nan: expected more than 0"),
+    "lexicon": (["--lexicon", "absent"], "absent: is no folder, expected one with a file SECTOR.csv a sector"),
     "sectors": (["--sectors", "absent.toml"], "absent.toml: No such file or directory"),
     "data": (["--data", "absent.jsonl"], "absent.jsonl: no such file or folder"),
-    "too many folds": (["--folds", "100"], "sector 'automotive': found 93 articles at level 1 or 2"),
-    "too rare": (["--min-df", "500"], "no stem stands in 500 of 368 articles"),
+    "too many folds": (["--folds", "1000"], "sector 'automotive': found "),
+    "too rare": (["--min-df", "5000"], "no stem stands in 5000 of "),
 }
 
 
