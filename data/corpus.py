@@ -76,6 +76,12 @@ class Corpus:
         """Title and text of each article as one string, the title on the first line if there is one."""
         return [_article(title, text) for title, text in zip(self.titles, self.texts, strict=True)]
 
+    def files(self) -> NDArray[np.int64]:
+        """For each article the number of the file it was read from, in order of first appearance: (articles,)."""
+        numbers: dict[str, int] = {}
+        names = [place.rpartition(":")[0] for place in self.places]
+        return np.array([numbers.setdefault(name, len(numbers)) for name in names], dtype=np.int64)
+
     def digest(self) -> str:
         """SHA-256 over sectors, ids, titles, texts and levels in their order; files and styles play no
         part.
