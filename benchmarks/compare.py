@@ -26,15 +26,21 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
+import numpy as np
+
 from benchmarks.generate import ARTICLES, UNSEEN, read_articles
 from benchmarks.measure import ONE_THREAD, ROOT, Failed, OverBudget, cpus, median, peak_text, python, run
 from benchmarks.peers import PEERS, WARM_SECONDS, Contestant, FastText, Floor, Recipe, Sektor, SektorArrays, Tfidf
+from data.corpus import Corpus, read_corpus
+from data.sectors import read_sectors
 from models.store import read_model
+from models.uncertainty import Difference, Predictions, paired_differences
 from predict import SHIPPED_MODEL
 
 LABELLED: Final = ROOT.parent / "shared" / "real-news" / "dev.jsonl"
 PICTURE: Final = Path(__file__).resolve().parent / "speed.svg"
 NOT_INSTALLED: Final = "not installed: make bench installs it"
+COMPARED: Final = ("full", "ap")
 FIGURES: Final = ("full", "core", "ap", "micro_full", "micro_core", "fp_none")
 VERSIONS: Final = ("numpy", "pyarrow", "PySastrawi", "scikit-learn", "fasttext-wheel", "libmultilabel")
 
@@ -44,7 +50,8 @@ class Row:
     """One contestant and what was measured of it.
 
     many: whether it gets the larger set of articles. cold, warm: articles a second of each repeat. start: seconds
-    to be ready. peak: bytes. problem: why it has no figures.
+    to be ready. peak: bytes. problem: why it has no figures. quality, predictions: figures by name, and what they come
+    from, at the thresholds "default" and "out_of_fold".
     """
 
     name: str
@@ -57,6 +64,7 @@ class Row:
     peak: int | None = None
     problem: str | None = None
     quality: dict[str, dict[str, float]] = field(default_factory=dict)
+    predictions: dict[str, Predictions] = field(default_factory=dict)
 
 
 def rows(workers: int) -> list[Row]:
@@ -111,7 +119,11 @@ class Comparison:
         """Score every contestant on labelled articles."""
         for row in self._left():
             if not row.many and row.name not in (Floor.name, SektorArrays.name):
-                row.quality = self._attempt(row, "score", labelled) or {}
+                for thresholds, found in (self._attempt(row, "score", labelled) or {}).items():
+                    row.quality[thresholds] = found["figures"]
+                    row.predictions[thresholds] = Predictions(
+                        np.array(found["predicted"], bool), np.array(found["probabilities"], float)
+                    )
 
     def _left(self) -> list[Row]:
         return [row for row in self.table if row.problem is None]
@@ -204,6 +216,31 @@ def quality_table(table: Sequence[Row]) -> str:
             values = ["-"] * len(FIGURES) if figures is None else [f"{figures[name]:.3f}" for name in FIGURES]
             lines.append([row.title, thresholds.replace("_", "-"), *values])
     return markdown(("system", "thresholds", *FIGURES), lines)
+
+
+def differences_table(table: Sequence[Row], corpus: Corpus) -> str:
+    """Sektor's macro figures minus those of each peer, with paired 95% intervals, as Markdown.
+
+    Parameters: corpus, the labelled articles that were scored.
+    """
+    sektor = find(table, Sektor.name)
+    lines = []
+    for peer in PEERS:
+        row = find(table, peer.name)
+        if not (row.predictions and sektor.predictions):
+            lines.append([row.title, *["-"] * (1 + len(COMPARED))])
+            continue
+        better = max(row.quality, key=lambda thresholds: row.quality[thresholds]["full"])
+        found = paired_differences(
+            corpus.levels, sektor.predictions["default"], row.predictions[better], corpus.sectors, COMPARED
+        )
+        lines.append([row.title, better.replace("_", "-"), *(signed(found[name]) for name in COMPARED)])
+    return markdown(("Sektor minus", "its thresholds", *COMPARED), lines)
+
+
+def signed(difference: Difference) -> str:
+    """A difference with its interval."""
+    return f"{difference.value:+.3f} ({difference.low:+.3f} to {difference.high:+.3f})"
 
 
 def markdown(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
@@ -316,6 +353,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
     print(f"\nHow good the labels are: {args.labelled.name if args.labelled.is_file() else 'no labelled articles'}.\n")
     print(quality_table(table))
+    if args.labelled.is_file():
+        print("\nSektor minus each peer at the better of its two thresholds, with paired 95% bootstrap intervals.\n")
+        print(differences_table(table, read_corpus([args.labelled], [sector.id for sector in read_sectors()])))
     for row in table:
         if row.problem is not None:
             print(f"\n{row.title}: {row.problem}")
@@ -324,7 +364,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "machine": machine(),
             "articles": what,
             "repeats": args.repeats,
-            "rows": [asdict(row) for row in table],
+            "rows": [{name: of for name, of in asdict(row).items() if name != "predictions"} for row in table],
         }
         args.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     if importlib.util.find_spec("matplotlib") is None:

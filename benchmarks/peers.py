@@ -28,12 +28,13 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from benchmarks.measure import median, read_articles
-from data.corpus import Corpus, deduplicate, folds, read_corpus
+from data.corpus import deduplicate, folds, read_corpus
 from data.sectors import read_sectors
 from features.clean import clean
 from features.strings import string_array
 from models.calibration import Calibration, calibrate, sigmoid
-from models.evaluation import Evaluation, evaluate
+from models.evaluation import evaluate
+from models.uncertainty import Predictions
 from predict import Predictor
 
 Floats = npt.NDArray[np.float64]
@@ -108,13 +109,9 @@ class Sektor(Contestant):
     def label(self, articles: list[str]) -> object:
         return self.predictor.predict(articles, workers=self.workers)
 
-    def evaluate(self, corpus: Corpus) -> Evaluation:
-        """The figures at the thresholds of the model, which came from out-of-fold predictions when it was trained."""
-        batches = _batches(corpus.articles())
-        labels = [self.predictor.label(string_array(batch)) for batch in batches]
-        predicted = np.concatenate([part.predicted for part in labels])
-        probabilities = np.concatenate([part.probabilities for part in labels])
-        return evaluate(corpus.levels, predicted, probabilities, corpus.sectors)
+    def predictions(self, articles: list[str]) -> Predictions:
+        """By the thresholds of the model, which came from out-of-fold predictions when it was trained."""
+        return predictions(self.predictor, articles)
 
 
 class SektorArrays(Sektor):
@@ -286,6 +283,13 @@ class LibMultiLabel(Peer):
 PEERS: Final[tuple[type[Peer], ...]] = (Recipe, LibMultiLabel, Tfidf, FastText)
 
 
+def predictions(predictor: Predictor, articles: list[str]) -> Predictions:
+    """What a predictor says of raw articles, as arrays."""
+    labels = [predictor.label(string_array(batch)) for batch in _batches(articles)]
+    predicted = np.concatenate([part.predicted for part in labels])
+    return Predictions(predicted, np.concatenate([part.probabilities for part in labels]))
+
+
 def cleaned(articles: list[str]) -> list[str]:
     """Articles without boilerplate and markup, in lower case."""
     return [text for batch in _batches(articles) for text in clean(string_array(batch)).to_pylist()]
@@ -348,21 +352,34 @@ def measure(
 
 
 def score(name: str, folder: Path, labelled: Path) -> dict[str, Any]:
-    """The figures of a contestant on labelled articles, at its default and at its out-of-fold thresholds."""
+    """What a contestant makes of labelled articles, at its default and at its out-of-fold thresholds.
+
+    Returns: for each of the two `figures`, by name, and `predicted` and `probabilities`, as lists of rows; the default
+    probabilities of a peer are its decision scores, which rank alike.
+    """
     corpus = read_corpus([labelled], [sector.id for sector in read_sectors()])
     entrant = contestant(name)
     entrant.load(folder)
     if isinstance(entrant, Sektor):
-        figures = entrant.evaluate(corpus).metrics()
-        return {"default": figures, "out_of_fold": figures}
-    assert isinstance(entrant, Peer)
-    scores = entrant.scores(entrant.prepare(corpus.articles()))
-    learned = [Calibration(**each) for each in json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))]
-    slopes, offsets, thresholds = np.array([(each.slope, each.offset, each.threshold) for each in learned]).T
-    probabilities = sigmoid(slopes * scores + offsets)
+        its = entrant.predictions(corpus.articles())
+        found = {"default": its, "out_of_fold": its}
+    else:
+        assert isinstance(entrant, Peer)
+        scores = entrant.scores(entrant.prepare(corpus.articles()))
+        learned = [Calibration(**each) for each in json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))]
+        slopes, offsets, thresholds = np.array([(each.slope, each.offset, each.threshold) for each in learned]).T
+        probabilities = sigmoid(slopes * scores + offsets)
+        found = {
+            "default": Predictions(scores > 0, scores),
+            "out_of_fold": Predictions(probabilities >= thresholds, probabilities),
+        }
     return {
-        "default": evaluate(corpus.levels, scores > 0, scores, corpus.sectors).metrics(),
-        "out_of_fold": evaluate(corpus.levels, probabilities >= thresholds, probabilities, corpus.sectors).metrics(),
+        thresholds: {
+            "figures": evaluate(corpus.levels, its.predicted, its.probabilities, corpus.sectors).metrics(),
+            "predicted": its.predicted.tolist(),
+            "probabilities": its.probabilities.tolist(),
+        }
+        for thresholds, its in found.items()
     }
 
 

@@ -19,7 +19,9 @@ from data.sectors import read_sectors
 from features.clean import clean
 from features.strings import string_array
 from features.tokens import Tokens, fold, split
+from models.evaluation import evaluate
 from models.store import read_model
+from models.uncertainty import Predictions
 from predict import SHIPPED_MODEL
 
 SAMPLE = 600
@@ -152,6 +154,25 @@ def test_tables_tell_what_is_missing_and_compute_ratios() -> None:
     assert compare.quality_table(table).count(" - |") == 3 * 2 * len(compare.FIGURES)
 
 
+def test_sektor_is_compared_with_each_peer_at_its_better_threshold(corpus: Corpus) -> None:
+    labelled = corpus.select(range(0, len(corpus), 7))
+    right = labelled.levels >= 1
+    worse = right ^ (np.random.default_rng(0).random(right.shape) < 0.05)
+    table = compare.rows(1)
+    for name, predicted in (("sektor", [right, right]), ("tfidf", [~right, worse]), ("recipe", [right, worse])):
+        row = compare.find(table, name)
+        for thresholds, said in zip(("default", "out_of_fold"), predicted, strict=True):
+            row.predictions[thresholds] = Predictions(said, said.astype(float))
+            row.quality[thresholds] = evaluate(labelled.levels, said, said.astype(float), labelled.sectors).metrics()
+    lines = compare.differences_table(table, labelled).splitlines()[2:]
+    found = {line.split(":")[0][2:]: [cell.strip() for cell in line.split("|")[2:-1]] for line in lines}
+    assert found["usual recipe"] == ["default", *["+0.000 (+0.000 to +0.000)"] * 2]
+    assert found["scikit-learn"][0] == "out-of-fold"
+    full = 1 - compare.find(table, "tfidf").quality["out_of_fold"]["full"]
+    assert found["scikit-learn"][1].startswith(f"{full:+.3f} (+0.0")
+    assert found["fastText"] == ["-"] * 3
+
+
 def test_the_picture_is_drawn_the_same_each_time(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="matplotlib is not installed: it is in the train extra")
     table = compare.rows(2)
@@ -214,4 +235,7 @@ def test_comparison_from_end_to_end(small_corpus: Path, tmp_path: Path, capsys: 
     for kind in PEERS:
         if not kind.installed():
             assert f"{kind.title}: {compare.NOT_INSTALLED}" in output
+    differences = output.split("Sektor minus each peer")[1].splitlines()
+    (line,) = (line for line in differences if line.startswith(f"| {Recipe.title}"))
+    assert line.count(" to ") == 2
     assert (tmp_path / "speed.svg").exists() == (importlib.util.find_spec("matplotlib") is not None)
