@@ -66,7 +66,7 @@ def rows() -> list[Row]:
 def styles() -> set[str]:
     """Those that the datasheet names."""
     datasheet = (BUNDLED.parent / "README.md").read_text(encoding="utf-8")
-    return {row[0] for row in table(datasheet, "style")} | {"scraped"}
+    return {row[0] for row in table(datasheet, "style")}
 
 
 def words_of(text: str) -> list[str]:

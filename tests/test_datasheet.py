@@ -1,4 +1,4 @@
-"""data/README.md says what is in data/articles, and data/samples holds pages as scrapers deliver them."""
+"""data/README.md says what is in data/articles and data/lexicon, and data/samples holds pages as scrapers deliver them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from data.corpus import Corpus, deduplicate, read_corpus
+from data.lexicon import Entry
 from data.reader import read
 from data.sectors import read_sectors
 
@@ -68,6 +69,15 @@ def test_figures_in_the_text(corpus: Corpus, datasheet: str) -> None:
         f"the {slight.sum()} articles whose highest level is 1, {(slight & (lengths >= 300)).sum()} have 300",
     ):
         assert claim in page
+
+
+def test_counts_of_the_lexicon_by_kind_and_sector(lexicon: tuple[Entry, ...], datasheet: str) -> None:
+    sectors = [sector.id for sector in read_sectors()]
+    counts = Counter((entry.kind, entry.sector) for entry in lexicon)
+    rows = [[kind, *(str(counts[kind, sector]) for sector in sectors)] for kind in sorted({e.kind for e in lexicon})]
+    totals = ["all kinds", *(str(sum(entry.sector == sector for entry in lexicon)) for sector in sectors)]
+    assert table(datasheet, "kind") == [*rows, totals]
+    assert f"| kind | {' | '.join(sectors)} |" in datasheet
 
 
 def test_bundled_articles_are_complete_and_do_not_repeat(corpus: Corpus) -> None:
