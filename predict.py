@@ -75,7 +75,7 @@ except ImportError as error:
 from features.arrays import arrow_array
 from features.clean import clean
 from features.markup import without_markup
-from features.stems import StemmingPool
+from features.pool import StemmingPool
 from features.strings import string_array
 from features.vocabulary import Vocabulary
 from models.scoring import Labels, Scorer
@@ -157,8 +157,7 @@ class Predictor:
         texts: whole articles (`judul\\nisi ...`), or their texts where titles are given apart.
         titles: one a text, None for none. `title + "\\n" + text` predicts exactly the same.
         workers: threads that label batches side by side, and as many processes that share the stemming of new words
-            once there are thousands of them. The predictions are the same, to the last bit. With more than 1, call from
-            under `if __name__ == "__main__":`.
+            once there are thousands of them. The predictions are the same, to the last bit.
 
         Raises TypeError for a bare string; ValueError, naming the place, for an article or title that is no string, or
         for other than one title a text. A blank article gets no sectors.

@@ -9,18 +9,17 @@ from __future__ import annotations
 import functools
 import importlib
 import re
-import signal
 import threading
 from collections.abc import Callable, Container, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from importlib import metadata
-from multiprocessing import get_context
 from types import MappingProxyType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final
 
 from features.memo import Memo
+
+if TYPE_CHECKING:
+    from features.pool import StemmingPool
 
 # Rule of admission. Sastrawi gives the word the root of an unrelated word (`busan` -> `bus`, `senilai` ->
 # `nila`, a fish) or no word at all (`gerakan` -> `gera`), and the word is (1) the name of a place, an agency,
@@ -164,9 +163,6 @@ _PREFIX_STEPS: Final = 3
 # "menge" three times, a particle, a possessive and "isasi": no chain of rules takes more letters off a word.
 _LONGEST_AFFIXES: Final = _PREFIX_STEPS * 5 + 3 + 3 + 5
 
-# Starting two processes costs as much as stemming this many words.
-_WORTH_PROCESSES: Final = 3000  # words for Sastrawi, over all calls, after which processes are started
-_CHUNK: Final = 64  # words sent to a process at a time
 # A longer token is rare: keeping it would let the text, not `memo_size`, decide how much memory is used.
 _LONGEST_REMEMBERED: Final = 64
 
@@ -269,7 +265,7 @@ class Stems:
         stems: dict[str, tuple[str, ...]] = {word: (word,) for word in words}
         stems.update(
             (word, (stem,))
-            for word, stem in zip(asked, (_stem_words if pool is None else pool.stem)(asked), strict=True)
+            for word, stem in zip(asked, (stem_words if pool is None else pool.stem)(asked), strict=True)
         )
         split = {
             word: [part for part in word.split("-") if part]
@@ -419,75 +415,7 @@ def _version(distribution: str) -> str | None:
         return None
 
 
-class StemmingPool:
-    """Processes that share the work of stemming words never seen before; a context manager.
-
-    No process is started before thousands of words have been left for Sastrawi; from then on they stay until the
-    pool is closed. Safe under threads. Processes are spawned: a script that uses a pool must do its work under
-    `if __name__ == "__main__":`, since each process imports the script.
-
-    Args:
-        workers: how many processes, at least 1; with 1 none is ever started.
-
-    Raises:
-        ValueError: `workers` is below 1.
-    """
-
-    def __init__(self, workers: int) -> None:
-        if workers < 1:
-            raise ValueError(f"workers: found {workers}, expected at least 1")
-        self.workers = workers
-        self._asked = 0
-        self._starting = threading.Lock()
-        self._processes: ProcessPoolExecutor | None = None
-
-    def stem(self, words: Sequence[str]) -> list[str]:
-        """Sastrawi's stem of every token, in the order given.
-
-        Raises:
-            RuntimeError: a process died, as when the calling script lacks the guard.
-        """
-        processes = self._started(len(words))
-        if processes is None:
-            return _stem_words(words)
-        chunks = [words[start : start + _CHUNK] for start in range(0, len(words), _CHUNK)]
-        try:
-            return [stem for chunk in processes.map(_stem_words, chunks) for stem in chunk]
-        except BrokenProcessPool as error:
-            raise RuntimeError(
-                f"workers={self.workers}: a stemming process died; "
-                'expected the calling script to work under if __name__ == "__main__":'
-            ) from error
-
-    def _started(self, asked: int) -> ProcessPoolExecutor | None:
-        if self.workers == 1 or not asked:
-            return None
-        with self._starting:
-            self._asked += asked
-            if self._processes is None and self._asked >= _WORTH_PROCESSES:
-                # Spawned, not forked: the caller may have threads, and forking with threads can deadlock.
-                # They leave Ctrl-C, which reaches them too, to the caller, who then closes the pool.
-                self._processes = ProcessPoolExecutor(
-                    self.workers,
-                    mp_context=get_context("spawn"),
-                    initializer=signal.signal,
-                    initargs=(signal.SIGINT, signal.SIG_IGN),
-                )
-            return self._processes
-
-    def close(self) -> None:
-        """End the processes, if any were started."""
-        if self._processes is not None:
-            self._processes.shutdown(cancel_futures=True)
-            self._processes = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
-
-def _stem_words(words: Sequence[str]) -> list[str]:
+def stem_words(words: Sequence[str]) -> list[str]:
+    """Sastrawi's stem of every token of `[a-z0-9-]`, in the order given, whatever is remembered."""
     stem = _sastrawi().stem
     return [stem(word) for word in words]

@@ -14,7 +14,8 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from features.clean import clean
-from features.stems import StemmingPool, Stems
+from features.pool import StemmingPool
+from features.stems import Stems
 from features.strings import string_array
 from features.tokens import fold, split
 from features.vocabulary import Stemmed, Vocabulary, boundaries, expand, stems_of

@@ -17,8 +17,9 @@ import pyarrow as pa
 
 from features.clean import clean
 from features.memo import Memo
+from features.pool import StemmingPool
 from features.search import ranges
-from features.stems import StemmingPool, Stems
+from features.stems import Stems
 from features.table import ABSENT, HashTable
 from features.tokens import LETTERS, Tokens, fold, split
 from features.words import SEVERAL, UNKNOWN, UNSEEN, Codes, Several, Words, coded
