@@ -120,7 +120,7 @@ class SektorArrays(Sektor):
     name, title = "sektor-arrays", "Sektor, arrays in and out"
 
     def given(self, articles: list[str]) -> list[pa.StringArray]:
-        return [string_array(batch) for batch in _batches(articles)]
+        return [string_array(batch) for batch in batches(articles)]
 
     def label(self, articles: list[pa.StringArray]) -> object:
         return [self.predictor.label(batch) for batch in articles]
@@ -285,17 +285,18 @@ PEERS: Final[tuple[type[Peer], ...]] = (Recipe, LibMultiLabel, Tfidf, FastText)
 
 def predictions(predictor: Predictor, articles: list[str]) -> Predictions:
     """What a predictor says of raw articles, as arrays."""
-    labels = [predictor.label(string_array(batch)) for batch in _batches(articles)]
+    labels = [predictor.label(string_array(batch)) for batch in batches(articles)]
     predicted = np.concatenate([part.predicted for part in labels])
     return Predictions(predicted, np.concatenate([part.probabilities for part in labels]))
 
 
 def cleaned(articles: list[str]) -> list[str]:
     """Articles without boilerplate and markup, in lower case."""
-    return [text for batch in _batches(articles) for text in clean(string_array(batch)).to_pylist()]
+    return [text for batch in batches(articles) for text in clean(string_array(batch)).to_pylist()]
 
 
-def _batches(articles: list[str]) -> list[list[str]]:
+def batches(articles: list[str]) -> list[list[str]]:
+    """Articles in parts of at most `BATCH`."""
     return [articles[start : start + BATCH] for start in range(0, len(articles), BATCH)]
 
 
