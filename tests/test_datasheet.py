@@ -1,4 +1,4 @@
-"""data/README.md says what is in data/articles and data/lexicon, and data/samples holds pages as scrapers deliver them."""
+"""data/README.md says what is in data/articles and data/lexicon; data/samples holds pages as scrapers deliver them."""
 
 from __future__ import annotations
 

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 import predict
 from data.corpus import Corpus
+from data.lexicon import Entry
 from data.sectors import Sector
 from features.strings import string_array
 from models.card import model_card
@@ -251,9 +252,15 @@ def test_arrays_in_arrays_out(predictor: Predictor, unseen: list[str]) -> None:
 
 
 def test_training_again_gives_the_same_model(
-    corpus: Corpus, sectors: tuple[Sector, ...], trained: Trained, bundle: Path, tmp_path: Path, unseen: list[str]
+    corpus: Corpus,
+    sectors: tuple[Sector, ...],
+    lexicon: tuple[Entry, ...],
+    trained: Trained,
+    bundle: Path,
+    tmp_path: Path,
+    unseen: list[str],
 ) -> None:
-    again = train(corpus, sectors, Configuration())
+    again = train(corpus, sectors, Configuration(), lexicon=lexicon)
     write_model(again.model, tmp_path / "again", model_card(again.model))
     for name in (MODEL, TERMS, WORDS, "README.md"):
         assert (tmp_path / "again" / name).read_bytes() == (bundle / name).read_bytes(), name

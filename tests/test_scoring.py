@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,13 +11,14 @@ import numpy.typing as npt
 import pytest
 
 from data.corpus import Corpus
+from data.lexicon import Entry
 from data.sectors import Sector
 from features.strings import string_array
 from features.vectorizer import StemVectorizer
 from features.vocabulary import Counts, Vocabulary
 from models.calibration import Calibration, sigmoid
 from models.card import model_card
-from models.classifier import Configuration, pipeline
+from models.classifier import Configuration, lexicon_groups, pipeline
 from models.scoring import Scorer
 from models.store import Model, read_model, write_model
 from predict import Predictor
@@ -26,12 +28,18 @@ Floats = npt.NDArray[np.float64]
 TOLERANCE = 1e-6
 
 
-def reference(corpus: Corpus, configuration: Configuration, texts: list[str]) -> Floats:
+def reference(corpus: Corpus, configuration: Configuration, texts: list[str], lexicon: Sequence[Entry] = ()) -> Floats:
     """Decision scores of scikit-learn alone, from the articles on."""
     vectorizer = StemVectorizer(
-        configuration.min_df, configuration.max_df, configuration.bigram_min_df, configuration.title_weight
+        configuration.min_df,
+        configuration.max_df,
+        configuration.bigram_min_df,
+        configuration.title_weight,
+        [entry.term for entry in lexicon],
     )
-    fitted = pipeline(configuration).fit(vectorizer.fit_transform(corpus.articles()), corpus.levels)
+    counts = vectorizer.fit_transform(corpus.articles())
+    groups = lexicon_groups(vectorizer.columns_of_terms_, lexicon, counts.shape[1]) if lexicon else None
+    fitted = pipeline(configuration, groups).fit(counts, corpus.levels)
     return np.asarray(fitted.decision_function(vectorizer.transform(texts)))
 
 
@@ -41,8 +49,8 @@ def scores_of(model: Model, texts: list[str]) -> Floats:
 
 
 @pytest.fixture(scope="module")
-def expected(corpus: Corpus, unseen: list[str]) -> Floats:
-    return reference(corpus, Configuration(), unseen)
+def expected(corpus: Corpus, unseen: list[str], lexicon: tuple[Entry, ...]) -> Floats:
+    return reference(corpus, Configuration(), unseen, lexicon)
 
 
 def test_decision_scores_are_those_of_the_pipeline(trained: Trained, unseen: list[str], expected: Floats) -> None:

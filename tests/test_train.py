@@ -42,10 +42,14 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="module")
 def data(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The corpus of the tests as a file of a user's."""
-    path = tmp_path_factory.mktemp("data") / "articles.jsonl"
-    write(path, rows_of(corpus))
-    return path
+    """The corpus of the tests as a folder of a user's, with the files it came in: folds keep them whole."""
+    folder = tmp_path_factory.mktemp("data")
+    files: dict[str, list[dict[str, Any]]] = {}
+    for place, row in zip(corpus.places, rows_of(corpus), strict=True):
+        files.setdefault(Path(place.rpartition(":")[0]).name, []).append(row)
+    for name, rows in files.items():
+        write(folder / name, rows)
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +150,7 @@ def test_several_data_options_join_and_repeats_are_dropped(run: Run, corpus: Cor
 def test_own_articles_join_the_bundled_ones(
     run: Run, bundled: Corpus, corpus: Corpus, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(train_module, "BUNDLED", data.parent)
+    monkeypatch.setattr(train_module, "BUNDLED", data)
     own = write("own.jsonl", rows_of(bundled.select(range(1, 101, 6))))
     code, out, _ = run("--data", own, "--output", "model", "--folds", 2, bundled=True)
     assert code == 0
@@ -357,12 +361,12 @@ def test_thresholds_lie_inside(trained: Trained) -> None:
 @pytest.mark.parametrize("positives", [4, -4, 0])
 def test_a_sector_of_too_few_articles_is_named(corpus: Corpus, sectors: tuple[Sector, ...], positives: int) -> None:
     positives %= len(corpus)  # -4: all but four
-    negatives = len(corpus) - positives
+    negatives, folds = len(corpus) - positives, Settings().folds
     levels = corpus.levels.copy()
     levels[:, 3] = np.repeat([2.0, 0.0], [positives, negatives])
     message = (
         f"^sector 'chemicals': found {positives} articles at level 1 or 2 and {negatives} at level 0, "
-        "expected at least 5 of each for 5 folds$"
+        f"expected at least {folds} of each for {folds} folds$"
     )
     with pytest.raises(ValueError, match=message):
         train(replace(corpus, levels=levels), sectors, Configuration())
@@ -371,8 +375,9 @@ def test_a_sector_of_too_few_articles_is_named(corpus: Corpus, sectors: tuple[Se
 def test_articles_of_a_sector_that_fall_into_one_fold_are_told(corpus: Corpus, sectors: tuple[Sector, ...]) -> None:
     """As may happen to the few of a rare sector."""
     small = corpus.select(range(0, len(corpus), 6))
+    small = replace(small, places=[f"own.jsonl:{number}" for number in range(len(small))])
     outcomes = []
-    for seed in range(6):
+    for seed in range(8):
         levels = small.levels.copy()
         levels[:, 3] = 0
         levels[np.random.default_rng(seed).choice(len(small), 2, replace=False), 3] = 2
