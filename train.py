@@ -59,7 +59,7 @@ class Settings:
     """
 
     folds: int = 10
-    beta: float = 1.5
+    beta: float = 1.25
     seed: int = 0
     jobs: int = 1
 

@@ -45,7 +45,7 @@ class Configuration:
     sublinear: bool = True
     regularization: float = 10.0
     class_weight: str | None = None
-    lexicon_weight: float = 0.15
+    lexicon_weight: float = 0.2
 
 
 def pipeline(configuration: Configuration, groups: csr_array | None = None) -> Pipeline:
@@ -138,7 +138,7 @@ class SectorClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         regularization: float = 10.0,
         class_weight: str | None = None,
         groups: csr_array | None = None,
-        group_weight: float = 0.15,
+        group_weight: float = 0.2,
     ):
         self.regularization = regularization
         self.class_weight = class_weight
