@@ -25,7 +25,7 @@ SHARED = {
     ("ev", "chemicals"): {"kobalt sulfat", "litium hidroksida", "litium karbonat", "nikel sulfat"},
     ("agro", "chemicals"): {
         "agrokimia", "biodiesel", "biopestisida", "corteva", "fungisida", "herbisida", "insektisida", "minyak atsiri",
-        "npk", "pestisida", "syngenta", "urea",
+        "pestisida", "syngenta",
     },
 }  # fmt: skip
 
