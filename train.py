@@ -167,7 +167,8 @@ def train(
         prevalences=prevalences,
         terms=list(vectorizer.vocabulary_.terms),
         document_frequency=vectorizer.document_frequency_.astype(np.int64),
-        idf=fitted["tfidf"].idf_,
+        idf=fitted["tfidf"].idf_
+        * fitted["frequent"].kept_,  # a stem that is only half of a lexicon's term counts for none
         weights=np.ascontiguousarray(classifier.coef_.T),
         intercepts=classifier.intercept_,
         calibrations=calibrations,
@@ -298,6 +299,8 @@ def _run(args: argparse.Namespace, progress: Progress) -> int:
     if not args.no_bundled and not BUNDLED.is_dir():
         raise ValueError("the bundled articles are not installed (only a clone has them): use --no-bundled --data PATH")
 
+    if args.no_lexicon and args.lexicon is not None:
+        raise ValueError("found --lexicon and --no-lexicon, expected one of them")
     lexicon = () if args.no_lexicon else read_lexicon([sector.id for sector in sectors], args.lexicon)
     notes = "" if args.notes is None else _notes(args.notes)
 

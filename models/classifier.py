@@ -86,7 +86,8 @@ class FrequentTerms(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Empties the columns of terms that fewer than `min_df` of the articles it is fitted on hold.
 
     The vocabulary is learned from all articles; in cross-validation this keeps a fold from knowing terms that are
-    frequent only thanks to the articles it is tested on. Fitted on all articles it changes nothing.
+    frequent only thanks to the articles it is tested on. Fitted on all articles it empties only the stems that are in
+    the vocabulary as halves of a lexicon's pair and rare by themselves.
 
     Parameters: min_df; always, (n_terms,), which terms are kept however rare, None for none.
     """
