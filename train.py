@@ -55,13 +55,15 @@ class Settings:
     """How a run is done, beside the configuration of the model.
 
     folds: of the cross-validation that probabilities and thresholds come from. beta: how many times as much recall
-    counts as precision when a threshold is chosen. jobs: processes for cross-validation and stemming.
+    counts as precision when a threshold is chosen. jobs: processes for cross-validation and stemming. whole_files:
+    whether the articles of a file stay together in cross-validation, where there are files enough.
     """
 
     folds: int = 10
     beta: float = 1.25
     seed: int = 0
     jobs: int = 1
+    whole_files: bool = True
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class Trained:
     evaluation: Evaluation
 
 
-def _splits(corpus: Corpus, settings: Settings) -> list[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]:
+def splits(corpus: Corpus, settings: Settings) -> list[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]:
     """The folds of the cross-validation; every fold leaves articles of both kinds in every sector to learn from.
 
     Articles of one file are of one beat or outlet, and a model that saw its neighbours finds an article easier than
@@ -81,18 +83,18 @@ def _splits(corpus: Corpus, settings: Settings) -> list[tuple[npt.NDArray[np.int
     """
     files = corpus.files()
     choices = [np.arange(len(corpus))]
-    if np.unique(files).size >= 2 * settings.folds:
+    if settings.whole_files and np.unique(files).size >= 2 * settings.folds:
         choices.insert(0, files)
     for groups in choices:
-        splits = folds(corpus.levels, groups, settings.folds, settings.seed)
+        parts = folds(corpus.levels, groups, settings.folds, settings.seed)
         positive, known = corpus.levels >= 1, ~np.isnan(corpus.levels)
         lacking = [
             k
             for k in range(len(corpus.sectors))
-            if not all({0, 1} <= set(positive[rest, k][known[rest, k]].tolist()) for rest, _ in splits)
+            if not all({0, 1} <= set(positive[rest, k][known[rest, k]].tolist()) for rest, _ in parts)
         ]
         if not lacking:
-            return splits
+            return parts
     raise ValueError(
         f"sector {corpus.sectors[lacking[0]]!r}: all articles of a kind came into one of {settings.folds} folds, "
         "expected more such articles (or another --folds or --seed)"
@@ -145,8 +147,8 @@ def train(
     counts = vectorizer.fit(articles).transform(articles)
     groups = lexicon_groups(vectorizer.columns_of_terms_, lexicon, counts.shape[1]) if lexicon else None
 
-    splits = _splits(corpus, settings)
-    scores = out_of_fold_scores(counts, levels, splits, configuration, settings.jobs, groups)
+    parts = splits(corpus, settings)
+    scores = out_of_fold_scores(counts, levels, parts, configuration, settings.jobs, groups)
     known = ~np.isnan(levels)
     calibrations = tuple(
         calibrate(scores[known[:, k], k], levels[known[:, k], k] >= 1, sector.prevalence, settings.beta)
@@ -259,6 +261,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="of the cross-validation (default: %(default)s)",
     )
+    run.add_argument("--split-files", action="store_true", help="let cross-validation part the articles of one file")
     run.add_argument(
         "--beta", type=float, default=Settings.beta, metavar="B",
         help="recall counts B times as much as precision in a threshold (default: %(default)s)",
@@ -428,7 +431,7 @@ def _settings(args: argparse.Namespace) -> Settings:
     _require(args, "beta", lambda value: 0 < value < math.inf, "more than 0")
     _require(args, "jobs", lambda number: number >= 1, "at least 1")
     _require(args, "seed", lambda number: 0 <= number < 2**32, "a whole number from 0 to 4294967295")
-    return Settings(args.folds, args.beta, args.seed, args.jobs)
+    return Settings(args.folds, args.beta, args.seed, args.jobs, not args.split_files)
 
 
 def _require(args: argparse.Namespace, name: str, holds: Callable[[float], bool], expected: str) -> None:

@@ -28,7 +28,7 @@ from benchmarks.compare import LABELLED, markdown, say, signed
 from benchmarks.generate import articles as generated
 from benchmarks.measure import median
 from benchmarks.systems import STEP, WHOLE, WINDOW, BestWindow, Plain, System, calibrated, windows, with_best_window
-from data.corpus import Corpus, deduplicate, folds, read_corpus
+from data.corpus import Corpus, deduplicate, read_corpus
 from data.lexicon import Entry, lexicon_digest, read_lexicon
 from data.sectors import Sector, read_sectors
 from features.vectorizer import StemVectorizer
@@ -38,7 +38,7 @@ from models.evaluation import Evaluation, evaluate
 from models.store import read_model
 from models.uncertainty import Difference, Predictions, calibration_errors, intervals, paired_differences
 from predict import SHIPPED_MODEL
-from train import BUNDLED, Settings, train
+from train import BUNDLED, Settings, splits, train
 
 NEWS: Final = "news-"  # how the names of the files begin that were written last
 FIGURES: Final = {
@@ -59,7 +59,8 @@ class Variant:
 
     name, meaning: what it is, in the table and below it. configuration: of the model. without: whether a part of the
     shipped configuration is left out, else another setting is tried. lexicon, news: whether it learns from the lexicon,
-    and from the articles whose files are named news-*. window: whether the best window has a share of the score.
+    and from the articles whose files are named news-*. settings: what differs in how it is
+    trained. window: whether the best window has a share of the score.
     quick: whether it is there with --quick.
     """
 
@@ -69,6 +70,7 @@ class Variant:
     without: bool = False
     lexicon: bool = True
     news: bool = True
+    settings: Settings = field(default_factory=Settings)
     window: bool = False
     quick: bool = False
 
@@ -104,6 +106,29 @@ def variants() -> list[Variant]:
             "A term weighs its count c, not 1 + ln c: `--no-sublinear`",
             replace(usual, sublinear=False),
             without=True,
+        ),
+        Variant(
+            "recall as precision",
+            "Thresholds of the largest expected F1, recall counting as much as precision: `--beta 1`",
+            settings=Settings(beta=1.0),
+            without=True,
+        ),
+        Variant(
+            "files in parts",
+            "Probabilities and thresholds from folds that part the articles of a file, so that each is scored by a "
+            "model that saw others of its beat: `--split-files`. Its cross-validation is easier and does not compare",
+            settings=Settings(whole_files=False),
+            without=True,
+        ),
+        Variant(
+            "lexicon weight 0.1",
+            "Terms of a group of the lexicon share less: `--lexicon-weight 0.1`",
+            replace(usual, lexicon_weight=0.1),
+        ),
+        Variant(
+            "lexicon weight 0.4",
+            "Terms of a group of the lexicon share more: `--lexicon-weight 0.4`",
+            replace(usual, lexicon_weight=0.4),
         ),
         Variant(
             "balanced classes",
@@ -174,7 +199,9 @@ class Ablation:
         if not variant.news:
             corpus = corpus.select(np.flatnonzero(~is_news(corpus)))
         lexicon = self.lexicon if variant.lexicon else ()
-        trained = train(corpus, self.sectors, variant.configuration, self.settings, lexicon=lexicon)
+        own, run = variant.settings, self.settings
+        settings = replace(run, beta=own.beta, whole_files=own.whole_files)
+        trained = train(corpus, self.sectors, variant.configuration, settings, lexicon=lexicon)
         if not variant.window:
             return Row(variant, trained.evaluation, Plain(trained.model))
         calibrations, evaluation = self._windowed(variant.configuration)
@@ -197,7 +224,7 @@ class Ablation:
         parts = vectorizer.transform(texts)
         groups = lexicon_groups(vectorizer.columns_of_terms_, self.lexicon, counts.shape[1]) if self.lexicon else None
         scores = np.zeros(levels.shape)
-        for learned, held_out in folds(levels, np.arange(len(corpus)), self.settings.folds, self.settings.seed):
+        for learned, held_out in splits(corpus, self.settings):
             fitted = pipeline(configuration, groups).fit(counts[learned], levels[learned])
             its_parts = np.flatnonzero(np.isin(owners, held_out))
             scores[held_out] = with_best_window(

@@ -16,15 +16,24 @@ from data.corpus import Corpus
 from models.classifier import Configuration
 from models.evaluation import evaluate
 from models.uncertainty import Predictions
-from train import Trained
+from train import Settings, Trained
 
 
 def test_each_variant_but_the_first_differs_from_the_shipped_in_one_thing() -> None:
     shipped, *others = ablation.variants()
     assert shipped == Variant(shipped.name, shipped.meaning, quick=True)
-    assert len({(str(v.configuration), v.lexicon, v.news, v.window) for v in (shipped, *others)}) == len(others) + 1
+    assert (
+        len({(str(v.configuration), v.lexicon, v.news, v.settings, v.window) for v in (shipped, *others)})
+        == len(others) + 1
+    )
     for variant in others:
-        changed = [variant.configuration != Configuration(), not variant.lexicon, not variant.news, variant.window]
+        changed = [
+            variant.configuration != Configuration(),
+            not variant.lexicon,
+            not variant.news,
+            variant.settings != Settings(),
+            variant.window,
+        ]
         assert sum(changed) == 1, variant.name
 
 
