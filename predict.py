@@ -195,15 +195,17 @@ class Predictor:
 
     def _predictions(self, labels: Labels) -> list[Prediction]:
         names = self.sectors
+        # Few combinations of sectors occur: each is put into words once.
+        numbers = labels.predicted @ (1 << np.arange(len(names)))
+        chosen = {
+            number: tuple(name for place, name in enumerate(names) if number >> place & 1)
+            for number in set(numbers.tolist())
+        }
+        primaries = (*names, None)  # the place -1 stands for none
         return [
-            Prediction(
-                sectors=tuple(name for name, said in zip(names, row, strict=True) if said),
-                primary=names[primary] if primary >= 0 else None,
-                probabilities=dict(zip(names, probabilities, strict=True)),
-                coverage=coverage,
-            )
-            for row, primary, probabilities, coverage in zip(
-                labels.predicted.tolist(),
+            Prediction(chosen[number], primaries[primary], dict(zip(names, probabilities, strict=True)), coverage)
+            for number, primary, probabilities, coverage in zip(
+                numbers.tolist(),
                 labels.primary.tolist(),
                 labels.probabilities.tolist(),
                 labels.coverage.tolist(),
