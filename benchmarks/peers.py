@@ -233,7 +233,7 @@ class FastText(Peer):
                 lines.write(" ".join(f"__label__{name}" for name in names) + f" {text}\n")
             lines.flush()
             self.parts = fasttext.train_supervised(
-                lines.name, loss="ova", wordNgrams=2, dim=100, epoch=25, lr=0.5, bucket=200_000, thread=1, verbose=0
+                lines.name, loss="ova", wordNgrams=2, dim=100, epoch=25, lr=0.5, thread=1, verbose=0
             )
 
     def scores(self, texts: list[str]) -> Floats:

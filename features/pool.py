@@ -17,15 +17,16 @@ from typing import Final, Self
 
 from features.stems import stem_words
 
-# Starting two processes costs as much as stemming this many words.
-WORTH_PROCESSES: Final = 3000  # words for Sastrawi, over all calls, after which processes are started
+# Starting two processes costs as much as stemming this many words: most are names, settled by the filter.
+WORTH_PROCESSES: Final = 4000  # words never seen before, over all calls, after which processes are started
+WORTH_ASKING: Final = 500  # words; fewer are stemmed sooner than it is their turn
 _PROGRAM: Final = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from features.pool import serve; serve()"
 
 
 class StemmingPool:
     """Processes that share the work of stemming words never seen before; a context manager.
 
-    No process is started before thousands of words have been left for Sastrawi; from then on they stay until the
+    No process is started before thousands of words have had to be stemmed; from then on they stay until the
     pool is closed. Safe under threads. What a process that died was asked for is stemmed here.
 
     Args:
@@ -60,7 +61,7 @@ class StemmingPool:
         return stems
 
     def _started(self, asked: int) -> list[_Process]:
-        if self.workers == 1 or not asked:
+        if self.workers == 1 or asked < WORTH_ASKING:
             return []
         with self._starting:
             self._asked += asked

@@ -259,9 +259,8 @@ class Stems:
 
     def _work_out(self, words: Sequence[str], pool: StemmingPool | None) -> dict[str, tuple[str, ...]]:
         """The stems of distinct tokens that the memo lacks."""
-        may_change = _sastrawi().may_change
         plain = _PLAIN.fullmatch
-        asked = [word for word in words if may_change(word) and plain(word)]
+        asked = [word for word in words if plain(word)]
         stems: dict[str, tuple[str, ...]] = {word: (word,) for word in words}
         stems.update(
             (word, (stem,))
@@ -417,5 +416,6 @@ def _version(distribution: str) -> str | None:
 
 def stem_words(words: Sequence[str]) -> list[str]:
     """Sastrawi's stem of every token of `[a-z0-9-]`, in the order given, whatever is remembered."""
-    stem = _sastrawi().stem
-    return [stem(word) for word in words]
+    sastrawi = _sastrawi()
+    may_change, stem = sastrawi.may_change, sastrawi.stem
+    return [stem(word) if may_change(word) else word for word in words]
