@@ -111,7 +111,7 @@ def test_it_runs_on_a_few_articles(corpus: Corpus, tmp_path: Path, capsys: pytes
     assert by_name["as shipped"][-1] == "1.00"
     for name in quick:
         assert 0.5 < float(by_name[name][1]) <= 1
-        assert all(" to " in cell for cell in by_name[name][4:9])
+        assert all(" to " in cell for cell in by_name[name][4:10])
         assert f"- **{name}**: " in printed
     assert "one careful annotator" in " ".join(printed.split())
 
@@ -119,7 +119,7 @@ def test_it_runs_on_a_few_articles(corpus: Corpus, tmp_path: Path, capsys: pytes
 def test_without_labelled_articles_the_columns_stay_empty(trained: Trained) -> None:
     rows = [Row(variant, trained.evaluation, Plain(trained.model), None, [1.0]) for variant in ablation.variants()[:2]]
     text = ablation.report(rows, None)
-    assert text.count(" - |") == 2 * 5
+    assert text.count(" - |") == 2 * 6
     assert "nothing is said on what helps" in text
 
 

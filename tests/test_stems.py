@@ -395,6 +395,7 @@ def test_no_process_for_one_worker_or_few_words(monkeypatch: pytest.MonkeyPatch)
     expected = [contract(word) for word in words]
     assert Stems().stems(words, StemmingPool(4)) == expected
     monkeypatch.setattr(features.pool, "WORTH_PROCESSES", 1)
+    monkeypatch.setattr(features.pool, "WORTH_ASKING", 1)
     assert Stems().stems(words, StemmingPool(1)) == expected
     with pytest.raises(AssertionError, match="a process was started"):
         Stems().stems(words, StemmingPool(2))
@@ -402,6 +403,7 @@ def test_no_process_for_one_worker_or_few_words(monkeypatch: pytest.MonkeyPatch)
 
 def test_processes_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(features.pool, "WORTH_PROCESSES", 50)
+    monkeypatch.setattr(features.pool, "WORTH_ASKING", 1)
     words = list(itertools.islice(generated(seed=6), 600))
     expected = Stems().stems(words)
     with StemmingPool(2) as pool, ThreadPoolExecutor(3) as threads:
@@ -411,10 +413,12 @@ def test_processes_agree(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_process_that_dies_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(features.pool, "WORTH_PROCESSES", 1)
+    monkeypatch.setattr(features.pool, "WORTH_ASKING", 1)
     words = list(itertools.islice(generated(seed=7), 300))
     expected = Stems().stems(words)
     with StemmingPool(2) as pool:
         assert Stems().stems(words, pool) == expected
+        assert len(pool._processes) == 2
         for process in pool._processes:
             process._process.kill()
             process._process.wait()
@@ -428,7 +432,7 @@ def test_processes_end_with_the_pool_and_with_their_parent(tmp_path: Path) -> No
         "import os, signal\n"
         "from features import pool, stems\n"
         "print('imported', flush=True)\n"
-        "pool.WORTH_PROCESSES = 1\n"
+        "pool.WORTH_PROCESSES = pool.WORTH_ASKING = 1\n"
         "two = pool.StemmingPool(2)\n"
         "print(stems.Stems().stems(['makanan', 'minuman'], two), flush=True)\n"
         "print(*(each._process.pid for each in two._processes), flush=True)\n"
