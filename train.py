@@ -17,6 +17,7 @@ import os
 import platform
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -373,6 +374,9 @@ def _train_and_write(
     start = time.perf_counter()
     corpus, dropped = deduplicate(read_corpus(paths, [sector.id for sector in sectors]))
     _say(f"{len(corpus):,} articles to learn from; {len(dropped):,} more repeat one of them and were dropped")
+    if lexicon:
+        by_sector = Counter(entry.sector for entry in lexicon)
+        _say(f"{len(lexicon):,} lexicon entries: {', '.join(f'{name} {n:,}' for name, n in by_sector.items())}")
     trained = train(corpus, sectors, configuration, settings, len(dropped), lexicon)
     shown = output.resolve()
     shown = shown.relative_to(Path.cwd()) if shown.is_relative_to(Path.cwd()) else shown

@@ -318,7 +318,7 @@ def _how_to_read(labelled: Corpus | None) -> str:
         text += "There were no labelled articles to fill the next five. "
     else:
         text += (
-            f"The next five are from {len(labelled)} labelled articles that no variant learned from; full counts "
+            f"The next six are from {len(labelled)} labelled articles that no variant learned from; full counts "
             "levels 1 and 2, core level 2 alone, ap is average precision, fp_none the share of articles on no sector "
             "that were given one. Their levels come from one careful annotator who applied the codebook, not from a "
             "panel: labels consistent with each other, not what several people agree on. In brackets are 95% intervals "

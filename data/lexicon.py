@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import Final
 
 LEXICON: Final = Path(__file__).with_name("lexicon")
 COLUMNS: Final = ["term", "kind"]
-TERM: Final = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*(?: [a-z0-9]+(?:-[a-z0-9]+)*)?")
+TERM: Final = re.compile(r"(?=.*[a-z])[a-z0-9]+(?:[ -][a-z0-9]+)?")  # a hyphen parts a word into two stems
 KIND: Final = re.compile(r"[a-z]+(?: [a-z]+)*")
 
 
@@ -61,15 +62,16 @@ def lexicon_digest(entries: Sequence[Entry]) -> str:
 
 def _entries(path: Path, sector: str) -> list[Entry]:
     try:
-        lines = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines()))
+        reader = csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig"), newline=""))
+        lines = [(reader.line_num, line) for line in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise LexiconError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
-    if not lines or lines[0] != COLUMNS:
+    if not lines or lines[0][1] != COLUMNS:
         raise LexiconError(
-            f"{path}:1: found {','.join(lines[0]) if lines else 'nothing'}, expected {','.join(COLUMNS)}"
+            f"{path}:1: found {','.join(lines[0][1]) if lines else 'nothing'}, expected {','.join(COLUMNS)}"
         )
     entries: dict[str, Entry] = {}
-    for number, line in enumerate(lines[1:], start=2):
+    for number, line in lines[1:]:
         place = f"{path}:{number}"
         if len(line) != len(COLUMNS):
             raise LexiconError(f"{place}: found {len(line)} cells, expected {len(COLUMNS)}")

@@ -21,6 +21,7 @@ from features.search import (
     Bytes,
     Mask,
     Positions,
+    Span,
     among,
     apart,
     bytes_of,
@@ -40,9 +41,12 @@ BLOCKS: Final = (
     "aside"
 )
 COMMENT: Final = (b"!--", b"--")  # what follows the "<" that begins one, and stands before the ">" that ends it
+CDATA: Final = (b"![cdata[", b"]]")  # likewise; what it encloses is text
+LONGEST_BARE: Final = 64  # bytes of a tag without "=" among them; beyond, "<" and ">" are signs in a text
 
 _BLOCKS: Final = openings(BLOCKS)
-_TAG: Final = table(LETTERS + b"!")
+_ENCLOSING: Final = openings(ENCLOSING)
+_TAG: Final = table(LETTERS + b"!?")
 _ENTITY: Final = table(LETTERS + DIGITS)
 _CONTROL: Final = bytes.maketrans(b"\x01", b" ")  # what `Batch` uses as a mark
 _LOWER: Final = bytes.maketrans(LETTERS.upper(), LETTERS)
@@ -52,7 +56,8 @@ def cut_markup(batch: Batch) -> Batch:
     """The documents without markup: the batch itself if there is none.
 
     What goes leaves a newline where a tag of `BLOCKS` was, else a space. A tag that is not closed or has no name
-    ("a < b") is text, and so are a comment and an element of `ENCLOSING` that have no end.
+    ("a < b") is text, and so are a comment and an element of `ENCLOSING` that have no end. What opens within a comment
+    or such an element opens nothing.
 
     Parameters: batch, in lower case.
     """
@@ -86,29 +91,68 @@ def _markup(batch: Batch) -> tuple[Positions, Positions, Bytes] | None:
     starts, ends = brackets[tags], brackets[tags + 1] + 1
     slash = batch.data[starts + 1] == ord("/")
     names = starts + 1 + slash
-    there = (_TAG[batch.data[names]] & (batch.document_of(starts) == batch.document_of(ends - 1))).nonzero()[0]
+    opening, ending = CDATA
+    is_text = _stands(batch, starts + 1, opening)
+    there = _TAG[batch.data[names]] & ~is_text & (batch.document_of(starts) == batch.document_of(ends - 1))
+    there &= _has_attributes(batch, starts, ends)
     starts, ends, slash, names = starts[there], ends[there], slash[there], names[there]
     words, _ = words_at(batch, names)
     lines = starts[among(words, _BLOCKS)]
 
-    # What encloses text reaches from its first tag to the end of the next one that closes it.
-    elements = [words == element for element in openings(ENCLOSING)]
-    enclosing = [(starts[its & ~slash], ends[its & slash]) for its in elements]
-    opening, ending = COMMENT
     before, after = brackets[~closing], brackets[closing]
-    enclosing.append((before[_stands(batch, before + 1, opening)], after[_stands(batch, after - 2, ending)] + 1))
-    spans = [(starts, ends), _entities(batch, ampersands)]
-    for begin, end in enclosing:
-        # "<!-->" does not close itself: an end lies behind the sign that opens.
-        its_end = next_of(end, begin + len(opening) + len(ending) + 2, batch.data.size + 1)
-        whole = (its_end <= batch.offsets[batch.document_of(begin) + 1]).nonzero()[0]
-        spans.append((begin[whole], its_end[whole]))
+    opened = before[_stands(batch, before + 1, opening)]
+    closed = after[_stands(batch, after - len(ending), ending)]
+    spans = [
+        (starts, ends),
+        _entities(batch, ampersands),
+        (opened, opened + 1 + len(opening)),
+        (closed - len(ending), closed + 1),
+        _enclosed(
+            batch, [(starts[its & ~slash], ends[its & slash]) for its in map(words.__eq__, _ENCLOSING)], brackets
+        ),
+    ]
     begin, end = apart(spans)
     if not begin.size:
         return None
     signs = np.full(begin.size, SPACE, np.uint8)
     signs[np.isin(begin, lines)] = NEWLINE
     return begin, end, signs
+
+
+def _enclosed(batch: Batch, elements: list[Span], brackets: Positions) -> Span:
+    """What scripts, styles and comments enclose, each from its first sign to the next end of its kind.
+
+    Parameters: elements, for each of `ENCLOSING` where its tags begin that open it, and where those end that close it.
+    """
+    opening, ending = COMMENT
+    closing = batch.data[brackets] == ord(">")
+    before, after = brackets[~closing], brackets[closing]
+    # "<!-->" is a comment of its own, as in HTML 5: the dashes may serve twice.
+    begins, comment_ends = before[_stands(batch, before + 1, opening)], after[_stands(batch, after - 2, ending)] + 1
+    spans = [(begin, next_of(end, begin + 1, batch.data.size + 1)) for begin, end in elements]
+    spans.append((begins, next_of(comment_ends, begins + len(opening) + 2, batch.data.size + 1)))
+    begin = np.concatenate([start for start, _ in spans])
+    order = begin.argsort(kind="stable")
+    begin, end = begin[order], np.concatenate([stop for _, stop in spans])[order]
+    whole = (end <= batch.offsets[batch.document_of(begin) + 1]).nonzero()[0]
+    begin, end = begin[whole], end[whole]
+    # The first counts, then the next that begins behind its end, and so on: the chain is followed in steps that double.
+    following = np.append(begin.searchsorted(end), begin.size)
+    counts = np.zeros(begin.size + 1, np.bool_)
+    counts[0] = True
+    for _ in range(begin.size.bit_length()):
+        counts[following[counts]] = True
+        following = following[following]
+    return begin[counts[:-1]], end[counts[:-1]]
+
+
+def _has_attributes(batch: Batch, starts: Positions, ends: Positions) -> Mask:
+    """Whether each tag is short or has a "=" near its beginning."""
+    fits: Mask = ends - starts <= LONGEST_BARE
+    unclear = (~fits).nonzero()[0]
+    near = starts[unclear, None] + np.arange(LONGEST_BARE)
+    fits[unclear] = (batch.data[near] == ord("=")).any(axis=1)
+    return fits
 
 
 def _stands(batch: Batch, places: Positions, phrase: bytes) -> Mask:
@@ -119,7 +163,7 @@ def _stands(batch: Batch, places: Positions, phrase: bytes) -> Mask:
     return same
 
 
-def _entities(batch: Batch, places: Positions) -> tuple[Positions, Positions]:
+def _entities(batch: Batch, places: Positions) -> Span:
     """Where "&amp;", "&#8220;" and their like begin and end: at most `WINDOW` characters behind the sign."""
     letters = batch.windows(places + 1, WINDOW)
     number = letters[:, 0] == ord("#")

@@ -7,7 +7,7 @@ does not outlive the process that started it. (A process pool of the standard li
 
 from __future__ import annotations
 
-import json
+import os
 import subprocess
 import sys
 import threading
@@ -18,9 +18,9 @@ from typing import Final, Self
 from features.stems import stem_words
 
 # Starting two processes costs as much as stemming this many words: most are names, settled by the filter.
-WORTH_PROCESSES: Final = 4000  # words never seen before, over all calls, after which processes are started
+WORTH_PROCESSES: Final = 4000  # new words, over all calls of at least `WORTH_ASKING`, after which they are started
 WORTH_ASKING: Final = 500  # words; fewer are stemmed sooner than it is their turn
-_PROGRAM: Final = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from features.pool import serve; serve()"
+_PROGRAM: Final = "import sys; sys.path[:] = sys.argv[1:]; from features.pool import serve; serve()"
 
 
 class StemmingPool:
@@ -89,7 +89,7 @@ class _Process:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _PROGRAM, json.dumps(sys.path)],
+            [sys.executable, "-c", _PROGRAM, *(entry for entry in sys.path if isinstance(entry, str))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -124,5 +124,8 @@ class _Process:
 
 def serve() -> None:
     """The work of a process: stems the words of each line of standard input."""
-    for line in sys.stdin:
-        print(" ".join(stem_words(line.split())), flush=True)
+    try:
+        for line in sys.stdin:
+            print(" ".join(stem_words(line.split())), flush=True)
+    except BrokenPipeError:
+        os._exit(1)  # whoever asked is gone: at once, before the interpreter tries to write the rest

@@ -56,6 +56,7 @@ def model_card(model: Model, notes: str = "") -> str:
         "",
         f"- {len(model.terms):,} terms; a title counts {model.title_weight} times; "
         + ("a term's count c weighs 1 + ln c." if model.sublinear else "a term weighs its count."),
+        *_lexicon(training),
         "- Probabilities and thresholds come from out-of-fold scores reweighted to the expected prevalence above: the",
         "  share of a news stream that carries the sector. On a set chosen for a sector they are too cautious.",
         "- The probability of a sector moves with the words of the whole article; a single paragraph in a long article",
@@ -65,7 +66,8 @@ def model_card(model: Model, notes: str = "") -> str:
         "",
         "- Indonesian only. `coverage`, the share of known words, shows other languages: distrust a prediction where",
         "  it is below 0.5.",
-        "- It knows the words of its training articles: names and products that came up later say nothing to it.",
+        "- It knows the words of its training articles and its lexicon: names and products that came up later say nothing",
+        "  to it.",
         "- `words.parquet` holds stems made with Sastrawi's dictionary, which has a licence of its own: see NOTICE.",
         "",
         "Trained with " + ", ".join(f"{name} {version}" for name, version in training["versions"].items()) + ".",
@@ -73,6 +75,17 @@ def model_card(model: Model, notes: str = "") -> str:
     if notes.strip():
         lines += ["", notes.strip()]
     return "\n".join(lines) + "\n"
+
+
+def _lexicon(training: Mapping[str, Any]) -> list[str]:
+    """What the lexicon does, if the model was trained with one."""
+    entries = training.get("lexicon", {}).get("entries", 0)
+    if not entries:
+        return []
+    return [
+        f"- {entries:,} names and terms of a lexicon share weights, by sector and by kind, beside their own: a brand that",
+        "  no training article names still speaks for its sector.",
+    ]
 
 
 def _figure(training: Mapping[str, Any], name: str) -> str:

@@ -34,8 +34,7 @@ class Configuration:
     sublinear: a term's count c weighs 1 + ln c instead of c.
     regularization: inverse strength C of the L2 penalty of logistic regression.
     class_weight: None, or "balanced" to weigh both classes of a sector alike.
-    lexicon_weight: how strongly the terms of a group of the lexicon share a weight, see `SectorClassifier`; 0 for no
-        lexicon.
+    lexicon_weight: how strongly the terms of a group of the lexicon share a weight, see `SectorClassifier`.
     """
 
     min_df: int = 3  # articles
