@@ -66,8 +66,8 @@ def model_card(model: Model, notes: str = "") -> str:
         "",
         "- Indonesian only. `coverage`, the share of known words, shows other languages: distrust a prediction where",
         "  it is below 0.5.",
-        "- It knows the words of its training articles and its lexicon: names and products that came up later say nothing",
-        "  to it.",
+        "- It knows the words of its training articles and its lexicon: names and products that came up later say",
+        "  nothing to it.",
         "- `words.parquet` holds stems made with Sastrawi's dictionary, which has a licence of its own: see NOTICE.",
         "",
         "Trained with " + ", ".join(f"{name} {version}" for name, version in training["versions"].items()) + ".",
@@ -83,8 +83,8 @@ def _lexicon(training: Mapping[str, Any]) -> list[str]:
     if not entries:
         return []
     return [
-        f"- {entries:,} names and terms of a lexicon share weights, by sector and by kind, beside their own: a brand that",
-        "  no training article names still speaks for its sector.",
+        f"- {entries:,} names and terms of a lexicon share weights, by sector and by kind, beside their own: a brand",
+        "  that no training article names still speaks for its sector.",
     ]
 
 
