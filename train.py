@@ -170,8 +170,8 @@ def train(
         prevalences=prevalences,
         terms=list(vectorizer.vocabulary_.terms),
         document_frequency=vectorizer.document_frequency_.astype(np.int64),
-        idf=fitted["tfidf"].idf_
-        * fitted["frequent"].kept_,  # a stem that is only half of a lexicon's term counts for none
+        # A stem that is in the vocabulary only as half of a lexicon's term counts for nothing by itself.
+        idf=fitted["tfidf"].idf_ * fitted["frequent"].kept_,
         weights=np.ascontiguousarray(classifier.coef_.T),
         intercepts=classifier.intercept_,
         calibrations=calibrations,

@@ -73,8 +73,7 @@ class Variant:
     name, meaning: what it is, in the table and below it. configuration: of the model. without: whether a part of the
     shipped configuration is left out, else another setting is tried. lexicon, news: whether it learns from the lexicon,
     and from the articles whose files are named news-*. settings: what differs in how it is
-    trained. window: whether the best window has a share of the score.
-    quick: whether it is there with --quick.
+    trained. window: whether the best window has a share of the score. quick: whether it is there with --quick.
     """
 
     name: str
