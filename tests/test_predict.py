@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import predict
+import models.predictor
 from data.corpus import Corpus
 from data.lexicon import Entry
 from data.sectors import Sector
@@ -215,11 +215,11 @@ def test_batches_of_the_predictor_change_no_bit(
     predictor: Predictor, unseen: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = predictor.predict(unseen)
-    monkeypatch.setattr(predict, "BATCH_ARTICLES", 7)
+    monkeypatch.setattr(models.predictor, "BATCH_ARTICLES", 7)
     assert predictor.predict(unseen) == expected
-    monkeypatch.setattr(predict, "BATCH_BYTES", 5000)
+    monkeypatch.setattr(models.predictor, "BATCH_BYTES", 5000)
     assert predictor.predict(unseen) == expected
-    monkeypatch.setattr(predict, "BATCH_BYTES", 1)
+    monkeypatch.setattr(models.predictor, "BATCH_BYTES", 1)
     assert predictor.predict(unseen, workers=2) == expected
 
 

@@ -1,0 +1,173 @@
+"""The imported predictor: a trained model, articles in, predictions out.
+
+Only numpy, pyarrow and PySastrawi are imported: no scikit-learn, no MLflow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Self
+
+import numpy as np
+import pyarrow as pa
+
+from features.pool import StemmingPool
+from features.strings import string_array
+from features.vocabulary import Vocabulary
+from models.scoring import Labels, Scorer
+from models.store import Model, read_model
+
+SHIPPED_MODEL: Final = Path(__file__).resolve().with_name("sektor")
+BATCH_ARTICLES: Final = 1024  # articles that go through the data flow together
+BATCH_BYTES: Final = 16 << 20  # and characters, whichever is reached first
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What an article is about.
+
+    sectors: the predicted sectors, in the model's order; empty for none.
+    primary: of these the one with the largest probability, else None.
+    probabilities: one for every sector the model knows.
+    coverage: the share of the article's words that the model's vocabulary knows, 0 to 1. Low coverage means
+        another language, or something that is not an article.
+    """
+
+    sectors: tuple[str, ...]
+    primary: str | None
+    probabilities: dict[str, float] = field(hash=False)
+    coverage: float
+
+
+class Predictor:
+    """A trained model, ready to label articles; safe to share between threads.
+
+    Parameters: model; thresholds, probabilities from which on a sector is predicted, for sectors where it should be
+    another than the model's. Raises ValueError for an unknown sector or a threshold outside 0 to 1.
+    """
+
+    def __init__(self, model: Model, thresholds: Mapping[str, float] | None = None):
+        self.model = model
+        self.thresholds = {
+            sector: calibration.threshold for sector, calibration in zip(model.sectors, model.calibrations, strict=True)
+        }
+        for sector, threshold in (thresholds or {}).items():
+            if sector not in self.thresholds:
+                raise ValueError(f"threshold for {sector!r}: no such sector, expected one of {', '.join(self.sectors)}")
+            if not isinstance(threshold, int | float) or not 0 <= threshold <= 1:
+                raise ValueError(f"threshold for {sector!r}: found {threshold!r}, expected a probability from 0 to 1")
+            self.thresholds[sector] = threshold
+        self._limits = np.array([self.thresholds[sector] for sector in model.sectors])
+        self._vocabulary = Vocabulary(model.terms, model.title_weight, known=model.words)
+        self._scorer = Scorer(model)
+        # The C library (glibc) gives the memory of freed arrays back to the system, and a fifth of the time went into
+        # getting it again for the next batch. Once a block as large as this was freed, it keeps up to twice as much.
+        np.empty(31 << 20, np.uint8)
+
+    @classmethod
+    def load(cls, folder: str | Path | None = None, thresholds: Mapping[str, float] | None = None) -> Self:
+        """The predictor of a model folder, by default the model shipped with this package.
+
+        Raises `models.store.StoreError` (a ValueError) in one line if the folder holds no sound model.
+        """
+        return cls(read_model(SHIPPED_MODEL if folder is None else Path(folder)), thresholds)
+
+    @property
+    def sectors(self) -> tuple[str, ...]:
+        """The sectors the model knows, in the order of all arrays."""
+        return self.model.sectors
+
+    def predict(
+        self, texts: Iterable[str], titles: Iterable[str | None] | None = None, workers: int = 1
+    ) -> list[Prediction]:
+        """Label articles, in order.
+
+        Parameters
+        ----------
+        texts: whole articles (`judul\\nisi ...`), or their texts where titles are given apart.
+        titles: one a text, None for none. `title + "\\n" + text` predicts exactly the same.
+        workers: threads that label batches side by side, and as many processes that share the stemming of new words
+            once there are thousands of them. The predictions are the same, to the last bit.
+
+        Raises TypeError for a bare string; ValueError, naming the place, for an article or title that is no string, or
+        for other than one title a text. A blank article gets no sectors.
+        """
+        texts = _strings(texts, "text")
+        heads = None if titles is None else _strings(titles, "title", none=True)
+        if not isinstance(workers, int) or workers < 1:
+            raise ValueError(f"workers: found {workers!r}, expected a whole number from 1 on")
+        if heads is not None and len(heads) != len(texts):
+            raise ValueError(f"found {len(heads)} titles for {len(texts)} texts, expected one a text")
+
+        def label(bounds: tuple[int, int], pool: StemmingPool | None = None) -> Labels:
+            part = None if heads is None else string_array(heads[slice(*bounds)])
+            return self.label(string_array(texts[slice(*bounds)]), part, pool)
+
+        if workers == 1:
+            return [prediction for bounds in _batches(texts) for prediction in self._predictions(label(bounds))]
+        with StemmingPool(workers) as pool, ThreadPoolExecutor(workers) as threads:
+            run = threads.map(lambda bounds: label(bounds, pool), _batches(texts))
+            return [prediction for labels in run for prediction in self._predictions(labels)]
+
+    def predict_one(self, text: str, title: str | None = None) -> Prediction:
+        """Label one article; raises ValueError if it is not a string."""
+        return self.predict([text], None if title is None else [title])[0]
+
+    def label(
+        self, texts: pa.StringArray, titles: pa.StringArray | None = None, pool: StemmingPool | None = None
+    ) -> Labels:
+        """Label one batch of articles, arrays in, arrays out; nulls count as empty.
+
+        Parameters: texts and titles, string arrays (n,); pool, processes that share the stemming of new words. Memory
+        grows with n: feed thousands at a time, not millions.
+        """
+        return self._scorer.labels(self._vocabulary.count(texts, titles, pool), self._limits)
+
+    def _predictions(self, labels: Labels) -> list[Prediction]:
+        names = self.sectors
+        # Few combinations of sectors occur: each is put into words once.
+        numbers = labels.predicted @ (1 << np.arange(len(names)))
+        chosen = {
+            number: tuple(name for place, name in enumerate(names) if number >> place & 1)
+            for number in set(numbers.tolist())
+        }
+        primaries = (*names, None)  # the place -1 stands for none
+        return [
+            Prediction(chosen[number], primaries[primary], dict(zip(names, probabilities, strict=True)), coverage)
+            for number, primary, probabilities, coverage in zip(
+                numbers.tolist(),
+                labels.primary.tolist(),
+                labels.probabilities.tolist(),
+                labels.coverage.tolist(),
+                strict=True,
+            )
+        ]
+
+
+def _strings(values: Iterable[str | None], what: str, none: bool = False) -> list[str]:
+    if isinstance(values, str | bytes):
+        raise TypeError(f"got one string, expected a list of {what}s; predict_one takes a single article")
+    checked = []
+    for place, value in enumerate(values):
+        if isinstance(value, str):
+            checked.append(value)
+        elif value is None and none:
+            checked.append("")
+        else:
+            raise ValueError(f"{what} {place} is a {type(value).__name__}, expected a str")
+    return checked
+
+
+def _batches(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Where batches of at most `BATCH_ARTICLES` articles and about `BATCH_BYTES` characters begin and end."""
+    start = size = 0
+    for place, text in enumerate(texts):
+        if place > start and (place - start == BATCH_ARTICLES or size + len(text) > BATCH_BYTES):
+            yield start, place
+            start, size = place, 0
+        size += len(text)
+    if start < len(texts):
+        yield start, len(texts)
