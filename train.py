@@ -30,7 +30,8 @@ from predict import refuse_shadows
 
 refuse_shadows("data", "features", "models")
 
-from data.corpus import Corpus, deduplicate, folds, read_corpus
+from data.corpus import Corpus, folds, read_corpus
+from data.duplicates import deduplicate
 from data.lexicon import Entry, lexicon_digest, read_lexicon
 from data.sectors import Sector, read_sectors
 from models.calibration import calibrate, sigmoid

@@ -28,7 +28,8 @@ from benchmarks.compare import LABELLED, markdown, say, signed
 from benchmarks.generate import articles as generated
 from benchmarks.measure import median
 from benchmarks.systems import STEP, WHOLE, WINDOW, BestWindow, Plain, System, calibrated, windows, with_best_window
-from data.corpus import Corpus, deduplicate, read_corpus
+from data.corpus import Corpus, read_corpus
+from data.duplicates import deduplicate
 from data.lexicon import Entry, lexicon_digest, read_lexicon
 from data.sectors import Sector, read_sectors
 from features.vectorizer import StemVectorizer

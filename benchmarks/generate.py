@@ -42,7 +42,8 @@ from typing import Final
 import numpy as np
 from Sastrawi.Stemmer.StemmerFactory import StemmerFactory
 
-from data.corpus import Corpus, deduplicate, read_corpus
+from data.corpus import Corpus, read_corpus
+from data.duplicates import deduplicate
 from data.sectors import read_sectors
 from features.clean import clean
 from features.strings import string_array

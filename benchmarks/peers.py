@@ -28,7 +28,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from benchmarks.measure import median, read_articles
-from data.corpus import deduplicate, folds, read_corpus
+from data.corpus import folds, read_corpus
+from data.duplicates import deduplicate
 from data.sectors import read_sectors
 from features.clean import clean
 from features.strings import string_array

@@ -14,7 +14,8 @@ from benchmarks import compare, growth, latency, measure
 from benchmarks.generate import NEW_FORMS, NEW_NAMES, Article, articles, invented_name, read_articles
 from benchmarks.generate import main as generate
 from benchmarks.peers import PEERS, Peer, Recipe, Sektor
-from data.corpus import Corpus, read_corpus, repeats
+from data.corpus import Corpus, read_corpus
+from data.duplicates import repeats
 from data.sectors import read_sectors
 from features.clean import clean
 from features.strings import string_array

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data.corpus import Corpus, repeats
+from data.corpus import Corpus
+from data.duplicates import repeats
 from data.sectors import Sector
 from tests.test_datasheet import table
 from train import BUNDLED

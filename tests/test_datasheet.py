@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.corpus import Corpus, deduplicate, read_corpus
+from data.corpus import Corpus, read_corpus
+from data.duplicates import deduplicate
 from data.lexicon import Entry
 from data.reader import read
 from data.sectors import read_sectors

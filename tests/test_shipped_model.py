@@ -16,7 +16,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from data.corpus import Corpus, deduplicate
+from data.corpus import Corpus
+from data.duplicates import deduplicate
 from data.sectors import Sector
 from models.card import model_card
 from models.classifier import Configuration
