@@ -4,12 +4,16 @@ The figures are those by which the project is judged. `full`: F1 with levels 1 a
 level 2 positive and level 1 left out. `ap`: average precision of the probabilities, level 1 and up positive. Each is
 there for every sector, as the mean over the sectors (macro) and, for F1, over all article-sector pairs at once (micro).
 A level that is unknown (nan) is left out of every figure of its sector.
+
+`brier`, how far probabilities lie from what is true, is a figure of its own (`brier_scores`), because it takes knowing
+for which prevalence a model's probabilities are meant. For uncertainty and calibration see `models.uncertainty`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -123,3 +127,81 @@ def average_precision(positive: Booleans, scores: Floats) -> float:
     hits = np.cumsum(ranked)[last_of_tie]
     seen = np.flatnonzero(last_of_tie) + 1
     return float((np.diff(hits, prepend=0) * hits / seen).sum() / positive.sum())
+
+
+def at_share(probabilities: Floats, prevalence: float, share: float | Floats) -> Floats:
+    """Probabilities meant for a stream with one share of positives, brought to a set with another.
+
+    Their odds times the ratio of both prior odds (Saerens et al. 2002), which keeps their order. A written corpus or
+    a set chosen by keywords holds far more of a sector than the stream a model declares; uncorrected, probabilities
+    that are right for the stream would count as errors there.
+    Parameters: probabilities (n,); prevalence, between 0 and 1, that they are meant for; share, the share of positives
+    of the set, 0 to 1, or (n, n_sets) where probabilities are (n, 1).
+    """
+    for_positive = probabilities * (share / prevalence)
+    for_negative = (1 - probabilities) * ((1 - share) / (1 - prevalence))
+    total = for_positive + for_negative
+    corrected = np.broadcast_to(np.asarray(share, np.float64), total.shape).copy()  # where both are impossible
+    np.divide(for_positive, total, out=corrected, where=total > 0)
+    return corrected
+
+
+def brier_score(probabilities: Floats, positive: Booleans, prevalence: float) -> float:
+    """The mean of (p - y) squared, y being 1 for a positive and 0 else (Brier 1950, for two classes): 0 is perfect.
+
+    p are the probabilities at the set's own share of positives, see `at_share`. Probabilities that all equal that
+    share score share (1 - share).
+    Parameters: probabilities (n,), positive (n,); prevalence, that the model declares.
+    Raises ValueError unless both positives and negatives are there and 0 < prevalence < 1.
+    """
+    share = checked_share(positive, prevalence)
+    return float(np.mean((at_share(probabilities, prevalence, share) - positive) ** 2))
+
+
+def brier_scores(
+    levels: Floats, probabilities: Floats, prevalences: Sequence[float], sectors: Sequence[str]
+) -> dict[str, float]:
+    """The Brier score of each sector, as "brier_ev", and their mean "brier"; see `brier_score`.
+
+    Unknown levels are left out, and so are sectors of which not both positive and negative articles are known; without
+    any other there is no mean.
+    Parameters: levels and probabilities, (n_articles, n_sectors); prevalences, (n_sectors,), that the model declares.
+    """
+    scores = {
+        f"brier_{of.sector}": brier_score(of.probabilities, of.positive, of.prevalence)
+        for of in of_both_kinds(levels, probabilities, prevalences, sectors)
+    }
+    return {"brier": float(np.mean([*scores.values()])), **scores} if scores else {}
+
+
+class SectorProbabilities(NamedTuple):
+    """One sector's probabilities of the articles whose level is known.
+
+    prevalence: that they are meant for. known: (n_articles,). positive, probabilities: (n_known,).
+    """
+
+    sector: str
+    prevalence: float
+    known: Booleans
+    positive: Booleans
+    probabilities: Floats
+
+
+def of_both_kinds(
+    levels: Floats, probabilities: Floats, prevalences: Sequence[float], sectors: Sequence[str]
+) -> Iterator[SectorProbabilities]:
+    """The sectors of which both positive and negative articles are known; see `brier_scores` for the parameters."""
+    for k, (sector, prevalence) in enumerate(zip(sectors, prevalences, strict=True)):
+        known = ~np.isnan(levels[:, k])
+        positive = levels[known, k] >= 1
+        if positive.any() and not positive.all():
+            yield SectorProbabilities(sector, prevalence, known, positive, probabilities[known, k])
+
+
+def checked_share(positive: Booleans, prevalence: float) -> float:
+    """The share of positives; ValueError unless both kinds are there and 0 < prevalence < 1."""
+    if not 0 < prevalence < 1:
+        raise ValueError(f"found prevalence {prevalence}, expected a share between 0 and 1")
+    if positive.all() or not positive.any():
+        raise ValueError(f"found {positive.sum()} positive of {positive.size} articles, expected both kinds")
+    return float(positive.mean())

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
-from models.evaluation import Booleans, Floats
+from models.evaluation import Booleans, Floats, at_share, checked_share, of_both_kinds
 
 PERCENTILES: Final = (2.5, 97.5)
 COMPARED: Final = ("full", "core", "ap", "micro_full", "micro_core")
@@ -44,17 +45,35 @@ def intervals(
     sectors: Sequence[str],
     resamples: int = 1000,
     seed: int = 0,
+    prevalences: Sequence[float] | None = None,
 ) -> dict[str, tuple[float, float]]:
-    """95% intervals of all figures of `evaluate`, named as in `Evaluation.metrics`.
+    """95% intervals of all figures of `evaluate`, named as in `Evaluation.metrics`; with prevalences also those of
+    `brier_scores` and `calibration_errors`.
 
     The same articles in another order have the same intervals. A resample without what a figure counts (positives,
-    articles about no sector) has the value that `evaluate` gives such a set.
-    Parameters: as for `evaluate`; resamples, how many; seed, of the draws. Raises ValueError if there is no article.
+    articles about no sector) has the value that `evaluate` gives such a set; probabilities are corrected to the share
+    of positives of each resample anew.
+
+    Distances between promise and finding grow with the noise of a set, and a resample is noisier than the set it is
+    drawn from: a small calibration error would lie below its own percentiles. So the calibration errors of resamples
+    are moved down by what they exceed the measured one on average, and cut at 0.
+
+    Parameters: as for `evaluate`; resamples, how many; seed, of the draws; prevalences, (n_sectors,), that the model
+    declares. Raises ValueError if there is no article.
     """
     system = Predictions(predicted, probabilities)
     levels, (system,) = _in_one_order(levels, [system])
-    parts = [_figures(weights, levels, system, sectors) for weights in _weights(levels.shape[0], resamples, seed)]
-    return {name: _interval(np.concatenate([part[name] for part in parts])) for name in parts[0]}
+
+    def figures(weights: Floats) -> dict[str, Floats]:
+        found = _figures(weights, levels, system, sectors)
+        return found if prevalences is None else found | _errors(weights, levels, system, prevalences, sectors)
+
+    parts = [figures(weights) for weights in _weights(levels.shape[0], resamples, seed)]
+    values = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    if prevalences is not None:
+        for name, measured in calibration_errors(levels, system.probabilities, prevalences, sectors).items():
+            values[name] = np.maximum(0.0, values[name] - (values[name].mean() - measured))
+    return {name: _interval(resampled) for name, resampled in values.items()}
 
 
 def paired_differences(
@@ -94,36 +113,47 @@ def calibration_errors(
     Unknown levels are left out, and so are sectors of which not both positive and negative articles are known.
     Parameters: levels and probabilities, (n_articles, n_sectors); prevalences, (n_sectors,), that the model declares.
     """
-    errors = {}
-    for k, (sector, prevalence) in enumerate(zip(sectors, prevalences, strict=True)):
-        known = ~np.isnan(levels[:, k])
-        positive = levels[known, k] >= 1
-        if positive.any() and not positive.all():
-            errors[f"ece_{sector}"] = expected_calibration_error(probabilities[known, k], positive, prevalence)
-    return errors
+    return {
+        f"ece_{of.sector}": expected_calibration_error(of.probabilities, of.positive, of.prevalence)
+        for of in of_both_kinds(levels, probabilities, prevalences, sectors)
+    }
 
 
 def expected_calibration_error(probabilities: Floats, positive: Booleans, prevalence: float, bins: int = BINS) -> float:
     """The mean distance between what is promised and what is found, over bins that hold equally many articles.
 
+    Parameters: as for `calibration_bins`. Raises ValueError as that does.
+    """
+    found = calibration_bins(probabilities, positive, prevalence, bins)
+    return float(np.abs(found.articles * (found.promised - found.found)).sum() / found.articles.sum())
+
+
+class CalibrationBins(NamedTuple):
+    """Bins of articles by probability, ascending, none of them empty; each (n_bins,).
+
+    articles: how many. promised: their mean probability. found: the share of them that is positive.
+    """
+
+    articles: npt.NDArray[np.int64]
+    promised: Floats
+    found: Floats
+
+
+def calibration_bins(probabilities: Floats, positive: Booleans, prevalence: float, bins: int = BINS) -> CalibrationBins:
+    """What is promised and what is found, in bins that hold equally many articles.
+
     Probabilities for a stream where the sector has its declared prevalence are first brought to the share of positives
-    measured here: their odds times the ratio of both prior odds (Saerens et al. 2002). Equal probabilities share a bin.
-    Parameters: probabilities (n,), positive (n,); prevalence, that the model declares; bins, how many.
+    measured here, see `models.evaluation.at_share`. Equal probabilities share a bin, so bins may differ in size.
+    Parameters: probabilities (n,), positive (n,); prevalence, that the model declares; bins, how many at most.
     Raises ValueError unless both positives and negatives are there and 0 < prevalence < 1.
     """
-    if not 0 < prevalence < 1:
-        raise ValueError(f"found prevalence {prevalence}, expected a share between 0 and 1")
-    if positive.all() or not positive.any():
-        raise ValueError(f"found {positive.sum()} positive of {positive.size} articles, expected both kinds")
-    share = float(positive.mean())
-    for_positive = probabilities * (share / prevalence)
-    for_negative = (1 - probabilities) * ((1 - share) / (1 - prevalence))
-    corrected = for_positive / (for_positive + for_negative)
-    ranks = np.searchsorted(np.sort(corrected), corrected)
+    corrected = at_share(probabilities, prevalence, checked_share(positive, prevalence))
+    ranks = np.searchsorted(np.sort(probabilities), probabilities)  # the correction keeps the order
     bin_of = ranks * bins // corrected.size
-    promised = np.bincount(bin_of, weights=corrected, minlength=bins)
-    found = np.bincount(bin_of, weights=positive, minlength=bins)
-    return float(np.abs(promised - found).sum() / corrected.size)
+    articles = np.bincount(bin_of, minlength=bins)
+    filled = articles > 0
+    promised, found = (np.bincount(bin_of, weights=w, minlength=bins)[filled] for w in (corrected, positive))
+    return CalibrationBins(articles[filled], promised / articles[filled], found / articles[filled])
 
 
 def _interval(values: Floats) -> tuple[float, float]:
@@ -188,6 +218,42 @@ def _figures(weights: Floats, levels: Floats, system: Predictions, sectors: Sequ
     for k, sector in enumerate(sectors):
         figures |= {f"{name}_{sector}": values[k] for name, values in by_sector.items()}
     return figures
+
+
+def _errors(
+    weights: Floats, levels: Floats, system: Predictions, prevalences: Sequence[float], sectors: Sequence[str]
+) -> dict[str, Floats]:
+    """Brier scores and calibration errors on articles that count several times or not at all, (n_resamples,) each.
+
+    Sectors are left out as by `brier_scores`. A resample with articles of one kind alone has no error: at a share of 0
+    or 1 every corrected probability is right.
+    """
+    brier, ece = {}, {}
+    for of in of_both_kinds(levels, system.probabilities, prevalences, sectors):
+        order = np.argsort(of.probabilities, kind="stable")
+        brier[f"brier_{of.sector}"], ece[f"ece_{of.sector}"] = _errors_of_sector(
+            weights[of.known][order], of.positive[order], of.probabilities[order], of.prevalence
+        )
+    return ({"brier": np.mean([*brier.values()], axis=0)} if brier else {}) | brier | ece
+
+
+def _errors_of_sector(
+    weights: Floats, positive: Booleans, probabilities: Floats, prevalence: float
+) -> tuple[Floats, Floats]:
+    """Brier score and calibration error on each resample, of articles by ascending probability: (n_resamples,) each."""
+    resamples = weights.shape[1]
+    size = weights.sum(axis=0)
+    share = _ratio(positive @ weights, size, 0.0)
+    corrected = at_share(probabilities[:, None], prevalence, share[None, :])
+    missed = corrected - positive[:, None]
+    brier = _ratio((weights * missed**2).sum(axis=0), size, 0.0)
+    first_of_tie = np.searchsorted(probabilities, probabilities)
+    ranks = (weights.cumsum(axis=0) - weights)[first_of_tie]  # how many of the resample lie below
+    # An article that is not drawn weighs nothing, whichever bin it comes into.
+    bin_of = np.minimum(ranks * BINS // np.maximum(size, 1), BINS - 1).astype(np.int64)
+    places = bin_of * resamples + np.arange(resamples)
+    sums = np.bincount(places.ravel(), weights=(weights * missed).ravel(), minlength=BINS * resamples)
+    return brier, _ratio(np.abs(sums.reshape(BINS, resamples)).sum(axis=0), size, 0.0)
 
 
 def _ratio(numerators: Floats, denominators: Floats, otherwise: float) -> Floats:
