@@ -19,7 +19,7 @@ from models.evaluation import Booleans, Floats, at_share, checked_share, of_both
 PERCENTILES: Final = (2.5, 97.5)
 COMPARED: Final = ("full", "core", "ap", "micro_full", "micro_core")
 BINS: Final = 10  # of the expected calibration error
-_AT_ONCE: Final = 1 << 22  # weights in memory at a time, one an article and resample
+_AT_ONCE: Final = 1 << 17  # weights in memory at a time, one an article and resample: few enough for the cache
 
 
 class Predictions(NamedTuple):
