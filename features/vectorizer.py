@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, Final, Self
 
@@ -18,12 +19,56 @@ from features.pool import StemmingPool
 from features.stems import Stems
 from features.strings import string_array
 from features.tokens import fold, split
-from features.vocabulary import Stemmed, Vocabulary, boundaries, expand, stems_of
+from features.vocabulary import Counts, Stemmed, Vocabulary, boundaries, expand, stems_of
 from features.words import UNKNOWN, coded
 
 Integers = npt.NDArray[np.integer[Any]]
 
 BATCH: Final = 1024  # articles that go through the data flow together
+
+
+@dataclass(frozen=True)
+class StemmedArticles:
+    """Articles as sequences of stems: all that a vocabulary is learned from and counted in, whatever its parameters.
+
+    batches: the articles in order, their stems as places in `stems`.
+    stems: the distinct stems, by first appearance.
+    words: the words of the articles, folded and sorted, each with its stems.
+    """
+
+    batches: Sequence[Stemmed]
+    stems: Sequence[str]
+    words: Mapping[str, tuple[str, ...]]
+
+    def __len__(self) -> int:
+        return sum(stemmed.titles.size for stemmed in self.batches)
+
+    def __sizeof__(self) -> int:
+        """Bytes, about. By this joblib's Dask backend tells what to send to a worker once, not with every task."""
+        arrays = sum(b.stems.nbytes + b.offsets.nbytes + b.titles.nbytes for b in self.batches)
+        return object.__sizeof__(self) + arrays + 64 * (len(self.stems) + len(self.words))
+
+
+def stem_articles(articles: Sequence[str], workers: int = 1) -> StemmedArticles:
+    """Stem articles: the slow part of learning from them, done once for any number of vectorizers.
+
+    Parameters: articles, as for `StemVectorizer`; workers, processes that stem their words, where there are thousands.
+    Raises TypeError for a bare string.
+    """
+    stem_numbers: dict[str, int] = {}
+    word_numbers: dict[str, tuple[int, ...]] = {}
+    stems = Stems()
+    batches: list[Stemmed] = []
+    with StemmingPool(workers) as pool:
+        for batch in _batches(_checked(articles)):
+            tokens = split(clean(batch))
+            new = [word for word in tokens.distinct if word not in word_numbers]
+            for word, its_stems in zip(new, stems_of(stems, new, pool), strict=True):
+                word_numbers[word] = tuple(stem_numbers.setdefault(stem, len(stem_numbers)) for stem in its_stems)
+            codes, several = coded([word_numbers[word] for word in tokens.distinct])
+            batches.append(expand(tokens, codes[tokens.numbers], several))
+    words = sorted(set(chain.from_iterable(map(fold, word_numbers))))
+    return StemmedArticles(batches, list(stem_numbers), dict(zip(words, stems.stems(words), strict=True)))
 
 
 class StemVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -71,45 +116,42 @@ class StemVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         Raises TypeError for a bare string; ValueError if no term is frequent enough, or one of `terms` has other than
         one or two stems.
         """
-        texts = _checked(X)
-        stem_numbers: dict[str, int] = {}
-        word_numbers: dict[str, tuple[int, ...]] = {}
-        stems = Stems()
-        batches: list[Stemmed] = []
-        with StemmingPool(self.workers) as pool:
-            for batch in _batches(texts):
-                tokens = split(clean(batch))
-                new = [word for word in tokens.distinct if word not in word_numbers]
-                for word, its_stems in zip(new, stems_of(stems, new, pool), strict=True):
-                    word_numbers[word] = tuple(stem_numbers.setdefault(stem, len(stem_numbers)) for stem in its_stems)
-                codes, several = coded([word_numbers[word] for word in tokens.distinct])
-                batches.append(expand(tokens, codes[tokens.numbers], several))
+        return self.fit_stemmed(stem_articles(X, self.workers))
 
+    def fit_transform(self, X: Sequence[str], y: object = None) -> csr_array:
+        """What `fit`, then `transform` of the same articles give, stemming them once."""
+        stemmed = stem_articles(X, self.workers)
+        return self.fit_stemmed(stemmed).transform_stemmed(stemmed)
+
+    def fit_stemmed(self, articles: StemmedArticles) -> Self:
+        """What `fit` learns, of articles stemmed before. Raises ValueError as `fit` does."""
+        stem_numbers = {stem: number for number, stem in enumerate(articles.stems)}
+        stems = Stems(known=articles.words)
         given = [_stems_of_term(term, stems) for term in self.terms]
         given_stems = [stem_numbers.setdefault(stem, len(stem_numbers)) for its in given for stem in its]
         frequency = np.zeros(len(stem_numbers), np.int64)
-        for stemmed in batches:
+        for stemmed in articles.batches:
             frequency += _document_frequency(stemmed, stemmed.stems, len(stem_numbers))
         names = np.array(list(stem_numbers), dtype=object)
-        is_kept = (frequency >= self.min_df) & (frequency <= self.max_df * len(texts))
+        is_kept = (frequency >= self.min_df) & (frequency <= self.max_df * len(articles))
         if not is_kept.any():
-            raise ValueError(f"no stem stands in {self.min_df} of {len(texts)} articles, expected min_df to leave some")
+            raise ValueError(
+                f"no stem stands in {self.min_df} of {len(articles)} articles, expected min_df to leave some"
+            )
         is_kept[given_stems] = True
         kept = np.flatnonzero(is_kept)
         kept = kept[np.argsort(names[kept].astype(str), kind="stable")]
         column = {stem: place for place, stem in enumerate(names[kept].tolist())}
         pairs = np.array([column[stem] for its in given if len(its) == 2 for stem in its], np.int64).reshape(-1, 2)
-        first, second, bigram_frequency = _bigrams(batches, kept, len(stem_numbers), self.bigram_min_df, pairs)
+        first, second, bigram_frequency = _bigrams(articles.batches, kept, len(stem_numbers), self.bigram_min_df, pairs)
         terms = list(column) + [f"{names[kept[a]]} {names[kept[b]]}" for a, b in zip(first, second, strict=True)]
         frequencies = frequency[kept], bigram_frequency
 
         is_term = set(terms)
-        parts = sorted(set(chain.from_iterable(map(fold, word_numbers))))
-        stem_of = zip(parts, stems.stems(parts), strict=True)
-        self.words_ = {word: its_stems for word, its_stems in stem_of if is_term.intersection(its_stems)}
+        self.words_ = {word: its for word, its in articles.words.items() if is_term.intersection(its)}
         self.document_frequency_ = np.concatenate(frequencies)
         self.vocabulary_ = Vocabulary(terms, self.title_weight, known=self.words_)
-        self.n_documents_ = len(texts)
+        self.n_documents_ = len(articles)
         place_of = {term: place for place, term in enumerate(terms)}
         self.columns_of_terms_ = np.array([place_of[" ".join(its)] for its in given], np.int64)
         return self
@@ -117,13 +159,24 @@ class StemVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def transform(self, X: Sequence[str]) -> csr_array:
         """Counts, a sparse array (n_articles, n_terms) of float64. Raises TypeError for a bare string."""
         check_is_fitted(self)
-        shape = (0, len(self.vocabulary_))
-        parts = [csr_array(shape, dtype=np.float64)]
-        for batch in _batches(_checked(X)):
-            counts = self.vocabulary_.count(batch)
+        return self._matrix(self.vocabulary_.count(batch) for batch in _batches(_checked(X)))
+
+    def transform_stemmed(self, articles: StemmedArticles) -> csr_array:
+        """What `transform` gives, of articles stemmed before: (n_articles, n_terms)."""
+        check_is_fitted(self)
+        columns = {term: column for column, term in enumerate(self.vocabulary_.terms)}
+        column = np.array([columns.get(stem, UNKNOWN) for stem in articles.stems], np.int32)
+        batches = (replace(stemmed, stems=column[stemmed.stems]) for stemmed in articles.batches)
+        return self._matrix(map(self.vocabulary_._count, batches))
+
+    def _matrix(self, batches: Iterable[Counts]) -> csr_array:
+        n_terms = len(self.vocabulary_)
+        parts = [csr_array((0, n_terms), dtype=np.float64)]
+        for counts in batches:
             # scikit-learn's liblinear takes 32-bit indices only.
             columns, offsets = counts.columns.astype(np.int32), counts.offsets.astype(np.int32)
-            parts.append(csr_array((counts.counts.astype(np.float64), columns, offsets), shape=(len(batch), shape[1])))
+            shape = (offsets.size - 1, n_terms)
+            parts.append(csr_array((counts.counts.astype(np.float64), columns, offsets), shape=shape))
         return csr_array(vstack(parts, format="csr"))
 
     def get_feature_names_out(self, input_features: object = None) -> npt.NDArray[np.object_]:
@@ -162,7 +215,7 @@ def _stems_of_term(term: str, stems: Stems) -> tuple[str, ...]:
 
 
 def _bigrams(
-    batches: list[Stemmed], kept: Integers, n_stems: int, min_df: int | None, given: Integers
+    batches: Sequence[Stemmed], kept: Integers, n_stems: int, min_df: int | None, given: Integers
 ) -> tuple[Integers, Integers, Integers]:
     """The pairs of neighbouring kept stems that are frequent or given: first and second column, document frequency.
 
