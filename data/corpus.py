@@ -5,22 +5,24 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import re
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from data.reader import ID_COLUMNS, TEXT_COLUMNS, TITLE_COLUMNS, Batch, find_column, json_string, read
+from data.cells import unguarded
+from data.label_studio import LABELS as LABEL_COLUMNS
+from data.label_studio import read_annotations
+from data.levels import LEVELS, UNREVIEWED, is_unreviewed, parse_levels, shown
+from data.reader import EXTENSIONS, ID_COLUMNS, TEXT_COLUMNS, TITLE_COLUMNS, Batch, ReadError, find_column, read
 
-LABEL_COLUMNS = ("sectors", "labels", "levels")
 STYLE_COLUMNS = ("style", "outlet")
-LEVELS = (0, 1, 2)
-LISTED_LEVEL = 2  # the level of a sector that is only named, in a list or a delimited string
+REVIEW_COLUMN: Final = "how_to_label"  # tells a sheet made for labelling, whose cells are guarded
+ARRAY_EXTENSION: Final = ".json"
 
 
 class CorpusError(ValueError):
@@ -95,29 +97,63 @@ class Corpus:
         }
 
 
-def read_corpus(paths: Sequence[Path | str], sectors: Sequence[str]) -> Corpus:
-    """The labelled articles of JSONL, CSV and Parquet files, or folders of these, as one corpus.
+def read_corpus(
+    paths: Sequence[Path | str], sectors: Sequence[str], say: Callable[[str], None] | None = None
+) -> Corpus:
+    """The labelled articles of JSONL, CSV, Parquet and JSON files, or folders of these, as one corpus.
 
     Columns: the text and optionally title and id under their usual names (see `data.reader`), a style or
     outlet, and the labels in a column `sectors`, `labels` or `levels`, in one of these forms:
 
     - levels: a JSON object such as `{"automotive": 2, "ev": 0}`; a sector that is missing or null is unknown
-    - a list, `["ev"]`: those sectors at level 2, the others 0
-    - a delimited string, `ev|automotive`, also with "," or ";": the same; an empty string is no sector at all
+    - a list, `["ev"]`: those sectors at level 2, the others 0; `"ev:1"` is level 1, `["none"]` no sector at all
+    - a delimited string, `ev|automotive:1`, also with "," or ";": the same; `none`, `-` or an empty string is
+      no sector at all; one that ends in "?" is a suggestion nobody has reviewed, and the article is left out
 
-    An article without an id gets "file-stem:line".
+    A `.json` file is an array: an export of Label Studio (see `data.label_studio`) or such objects; in a folder
+    one that begins otherwise is skipped. An article without an id gets "file-stem:line". An article with the id,
+    title and text of one before it, and no other levels, is left out. `say` is told, in a line a file, what was
+    left out.
 
     Raises CorpusError for the first row that cannot be read, is not labelled, has an unknown sector, a level
     other than 0, 1, 2 or null, a blank text or the id of another article, and for two articles with the same
     title and text but different levels; ReadError for a file that cannot be read at all.
     """
     gathered = _Gathered(tuple(sectors))
-    for path in paths:
-        for batch in read(path):
-            gathered.add(batch)
+    for path in map(Path, paths):
+        arrays = _arrays(path)
+        # What holds nothing but arrays has nothing for the other reader, which would refuse it.
+        if not arrays or any(suffix in EXTENSIONS for file in path.rglob("*") for suffix in file.suffixes):
+            for batch in read(path):
+                gathered.add(batch)
+        for file in arrays:
+            gathered.add_annotations(file)
+    notes = gathered.notes()
+    if say is not None:
+        for note in notes:
+            say(note)
     if not gathered.ids:
-        raise CorpusError(f"{', '.join(map(str, paths))}: found no articles, expected at least one")
+        why = f" ({'; '.join(notes)})" if notes else ""
+        raise CorpusError(f"{', '.join(map(str, paths))}: found no articles, expected at least one{why}")
     return gathered.corpus()
+
+
+def _arrays(path: Path) -> list[Path]:
+    """The JSON files that hold arrays: the path itself if it is named so, or those in the folder, in sorted order."""
+    if not path.is_dir():
+        return [path] if path.suffix.lower() == ARRAY_EXTENSION else []
+    found = []
+    for file in sorted(path.rglob("*"), key=lambda file: file.relative_to(path).parts):
+        hidden = any(part.startswith(".") for part in file.relative_to(path).parts)
+        if file.suffix.lower() == ARRAY_EXTENSION and not hidden and file.is_file():
+            try:
+                with file.open(encoding="utf-8-sig", errors="replace") as stream:
+                    array = stream.read(1024).lstrip().startswith("[")
+            except OSError as error:
+                raise ReadError(f"{file}: {(error.strerror or str(error)).lower()}") from error
+            if array:
+                found.append(file)
+    return found
 
 
 class _Gathered:
@@ -133,6 +169,16 @@ class _Gathered:
         self.styles: list[str] = []
         self.index_of_id: dict[str, int] = {}
         self.index_of_article: dict[str, int] = {}
+        self.left_out: dict[str, Counter[str]] = defaultdict(Counter)  # file -> reason -> articles
+        self.read: Counter[str] = Counter()  # file -> articles in it
+
+    def notes(self) -> list[str]:
+        """A line a file of which articles were left out."""
+        return [
+            f"{path}: {reasons.total():,} of {self.read[path]:,} articles left out: "
+            + ", ".join(f"{number:,} {reason}" for reason, number in reasons.items())
+            for path, reasons in self.left_out.items()
+        ]
 
     def corpus(self) -> Corpus:
         levels = np.array(self.levels, dtype=np.float64)
@@ -154,13 +200,22 @@ class _Gathered:
         values = {what: batch.column(name).to_pylist() for what, name in names.items()}
         text_is_json = batch.literal(names["text"]).tolist()
         labels_are_json = batch.literal(names["labels"]).tolist()
+        if REVIEW_COLUMN in batch.columns:
+            for what in ("id", "title", "text"):
+                values[what] = [None if value is None else unguarded(value) for value in values[what]]
         stem = Path(batch.path).stem
         for row, line in enumerate(batch.lines.tolist()):
             place = f"{batch.path}:{line}"
             text = values["text"][row]
+            if not any(column[row] and column[row].strip() for column in values.values()):
+                continue  # an empty row, as spreadsheet programs leave them at the end
+            self.read[batch.path] += 1
             if not text or not text.strip() or text_is_json[row]:
-                raise CorpusError(f"{place}: {names['text']}: found {_shown(text)}, expected the text of an article")
+                raise CorpusError(f"{place}: {names['text']}: found {shown(text)}, expected the text of an article")
             labels = values["labels"][row]
+            if is_unreviewed(labels) and not labels_are_json[row]:
+                self.left_out[batch.path][f"not reviewed, their labels still end in {UNREVIEWED}"] += 1
+                continue
             try:
                 levels = parse_levels(labels, self.sectors, is_json=labels_are_json[row])
             except ValueError as error:
@@ -172,13 +227,34 @@ class _Gathered:
                 levels=levels,
                 place=place,
                 style=values["style"][row] or "",
+                path=batch.path,
             )
 
-    def _add_article(self, id: str, title: str, text: str, levels: list[float], place: str, style: str) -> None:
+    def add_annotations(self, path: Path) -> None:
+        """Add the articles of an array; raises CorpusError at the first that cannot be used."""
+        try:
+            articles, left_out = read_annotations(path, self.sectors)
+        except ReadError:
+            raise
+        except ValueError as error:
+            raise CorpusError(str(error)) from None
+        self.read[str(path)] += len(articles) + left_out.total()
+        if left_out:
+            self.left_out[str(path)] += left_out
+        for article in articles:
+            place = f"{path}: task {article.number}"
+            id = article.id or f"{path.stem}:{article.number}"
+            self._add_article(id, article.title, article.text, article.levels, place, "", str(path))
+
+    def _add_article(
+        self, id: str, title: str, text: str, levels: list[float], place: str, style: str, path: str
+    ) -> None:
         index = len(self.ids)
         same_id = self.index_of_id.setdefault(id, index)
-        if same_id != index:
-            raise CorpusError(f"{place}: id: found {_shown(id)}, which {self.places[same_id]} has, expected unique ids")
+        # Reviewed twice, as an article picked again is: its levels are compared below.
+        again = same_id != index and self.index_of_article.get(_article(title, text)) == same_id
+        if same_id != index and not again:
+            raise CorpusError(f"{place}: id: found {shown(id)}, which {self.places[same_id]} has, expected unique ids")
         same = self.index_of_article.setdefault(_article(title, text), index)
         if same != index:
             for sector, here, there in zip(self.sectors, levels, self.levels[same], strict=True):
@@ -187,6 +263,9 @@ class _Gathered:
                         f"{place}: {sector}: found level {here:.0f} for the very text of {self.places[same]}, "
                         f"expected its level {there:.0f}"
                     )
+        if again:
+            self.left_out[path]["there before"] += 1
+            return
         self.ids.append(id)
         self.titles.append(title)
         self.texts.append(text)
@@ -206,55 +285,6 @@ _COLUMNS = {
 
 def _article(title: str, text: str) -> str:
     return f"{title}\n{text}" if title.strip() else text
-
-
-def _shown(value: object) -> str:
-    """A value for an error message, on one line and not too long."""
-    if value is None:
-        return "nothing"
-    shown = json.dumps(value, ensure_ascii=False)
-    return shown if len(shown) <= 60 else f"{shown[:60]}..."
-
-
-def parse_levels(labels: str | None, sectors: Sequence[str], *, is_json: bool = False) -> list[float]:
-    """The level of each sector, nan where unknown, from one of the forms that `read_corpus` tells.
-
-    `is_json` says that the labels were JSON, not a string; a string that begins with "{" or "[" is JSON all
-    the same, as in a CSV cell. Raises ValueError with what was found and what was expected.
-    """
-    example = json_string(sectors[0])
-    expected = f'expected levels such as {{{example}: 2}}, a list such as [{example}] or names with "|" between'
-    if labels is None:
-        raise ValueError(f"found nothing, {expected}")
-    if not is_json and not labels.lstrip().startswith(("{", "[")):
-        return _listed([part for part in map(str.strip, re.split(r"[|,;]", labels)) if part], sectors)
-    try:
-        value: Any = json.loads(labels)
-    except ValueError:
-        raise ValueError(f"found {_shown(labels)}, which is broken JSON, {expected}") from None
-    if isinstance(value, list):
-        return _listed(value, sectors)
-    if not isinstance(value, dict):
-        raise ValueError(f"found {_shown(value)}, {expected}")
-    _refuse_unknown(value, sectors)
-    for sector, level in value.items():
-        if level is not None and (isinstance(level, bool) or not isinstance(level, int) or level not in LEVELS):
-            raise ValueError(f"{sector}: found level {_shown(level)}, expected 0, 1, 2 or null")
-    levels = [math.nan if value.get(sector) is None else float(value[sector]) for sector in sectors]
-    if all(map(math.isnan, levels)):
-        raise ValueError(f"found no level, expected one for at least one of {', '.join(sectors)}")
-    return levels
-
-
-def _listed(names: Sequence[object], sectors: Sequence[str]) -> list[float]:
-    _refuse_unknown(names, sectors)
-    return [float(LISTED_LEVEL) if sector in names else 0.0 for sector in sectors]
-
-
-def _refuse_unknown(names: Iterable[object], sectors: Sequence[str]) -> None:
-    for name in names:
-        if name not in sectors:
-            raise ValueError(f"found sector {_shown(name)}, expected {', '.join(sectors)}")
 
 
 # Splits
