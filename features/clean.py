@@ -13,8 +13,10 @@ below: read them as a list. HTML has its own in `features.markup`.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from functools import cache
-from typing import Final
+from itertools import pairwise
+from typing import Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -30,9 +32,11 @@ from features.search import (
     WINDOW,
     WORD,
     Batch,
+    Mask,
     Positions,
     Span,
     among,
+    apart,
     at,
     blank,
     bytes_of,
@@ -151,6 +155,20 @@ _LINE_OPENINGS: Final = openings(" ".join(words for words, _ in LINES + TAILS))
 _BRACKET_OPENINGS: Final = openings(BRACKETED)
 
 
+@dataclass(frozen=True)
+class Origins:
+    """What the bytes of a batch of cleaned documents were before.
+
+    articles: string array (n_documents,): `title + newline + text + newline`, or without a title if none were given.
+    places: (n_bytes_cleaned,), where each byte of the cleaned documents, one after the other, stands in `articles`.
+    skipped: (n_bytes,), which bytes of `articles` are markup or boilerplate.
+    """
+
+    articles: pa.StringArray
+    places: Positions
+    skipped: Mask
+
+
 def clean(texts: pa.StringArray, titles: pa.StringArray | None = None) -> pa.StringArray:
     """Titles and texts as documents: lower case, without markup and boilerplate, each ending in a newline.
 
@@ -162,11 +180,53 @@ def clean(texts: pa.StringArray, titles: pa.StringArray | None = None) -> pa.Str
     Parameters: texts and titles, string arrays (n_documents,); a null counts as empty.
     Returns: string array (n_documents,).
     """
+    return _clean(_joined(texts, titles)).documents
+
+
+def clean_with_origins(texts: pa.StringArray, titles: pa.StringArray | None = None) -> tuple[pa.StringArray, Origins]:
+    """The documents that `clean` gives, and what their bytes were before."""
+    articles = _joined(texts, titles)
+    documents, marked, spans, kept = _clean(articles)
+    size = bytes_of(articles).size
+    places, skipped = np.arange(size), np.zeros(size, np.bool_)
+    if marked is None:
+        return documents, Origins(articles, places, skipped)
+    if marked.cut is not None:
+        starts, ends = marked.cut
+        skipped[ranges(starts, ends - starts)] = True
+        places = np.delete(places, ranges(starts + 1, ends - starts - 1))
+    if spans:
+        starts, ends = apart(spans)
+        skipped[places[ranges(starts, ends - starts)]] = True
+    if kept is not None:
+        whole, bounds = offsets_of(articles), marked.offsets
+        parts = [places[begin:end] for begin, end in pairwise(bounds.tolist())]
+        for document in kept.nonzero()[0].tolist():
+            parts[document] = np.arange(whole[document], whole[document + 1])
+            skipped[parts[document]] = False
+        places = np.concatenate(parts)
+    return documents, Origins(articles, places, skipped)
+
+
+class _Cleaned(NamedTuple):
+    """documents; of what they were made: the batch without markup (None for no documents), the spans of boilerplate in
+    it, and which documents stayed as they were (None for none)."""
+
+    documents: pa.StringArray
+    marked: Batch | None
+    boilerplate: list[Span]
+    kept: Mask | None
+
+
+def _joined(texts: pa.StringArray, titles: pa.StringArray | None) -> pa.StringArray:
     parts = [texts] if titles is None else [titles, texts]
-    documents = pc.binary_join_element_wise(*parts, *_LINE_END, null_handling="replace", null_replacement="")
-    if len(documents) == 0:
-        return documents
-    batch = Batch(bytearray(bytes_of(documents)).translate(_LOWER), offsets_of(documents))
+    return pc.binary_join_element_wise(*parts, *_LINE_END, null_handling="replace", null_replacement="")
+
+
+def _clean(articles: pa.StringArray) -> _Cleaned:
+    if len(articles) == 0:
+        return _Cleaned(articles, None, [], None)
+    batch = Batch(bytearray(bytes_of(articles)).translate(_LOWER), offsets_of(articles))
     _blank_symbols(batch)
     raw = batch.array()
     marked = cut_markup(batch)
@@ -178,9 +238,12 @@ def clean(texts: pa.StringArray, titles: pa.StringArray | None = None) -> pa.Str
     text = marked.array()
     # Nearly every text has an "a", which is quickly seen; only where one has none a pattern looks for any letter.
     if np.logical_or.reduceat(marked.data == ord("a"), marked.offsets[:-1]).all():
-        return text
+        return _Cleaned(text, marked, spans, None)
     emptied = pc.invert(pc.match_substring_regex(text, r"\pL"))
-    return pc.if_else(emptied, raw, text) if pc.any(emptied).as_py() else text
+    if not pc.any(emptied).as_py():
+        return _Cleaned(text, marked, spans, None)
+    kept = np.array(emptied.to_pylist(), np.bool_)
+    return _Cleaned(pc.if_else(emptied, raw, text), marked, spans, kept)
 
 
 def clean_text(text: str) -> str:

@@ -79,9 +79,10 @@ class Batch:
     text: the documents one after the other, each ending in a newline; it becomes this object's own.
     offsets: where in it each document begins, and where the last ends: (n_documents + 1,).
     places: where the landmarks are, if that is known.
+    cut: where what was taken out stood in the batch that this one was made from, if it was made by `without`.
     """
 
-    def __init__(self, text: bytearray, offsets: Positions, places: Positions | None = None):
+    def __init__(self, text: bytearray, offsets: Positions, places: Positions | None = None, cut: Span | None = None):
         if places is None:
             # `translate` of a bytearray takes half the time of that of bytes.
             places = np.frombuffer(text.translate(_LANDMARKS), np.bool_).nonzero()[0]
@@ -90,6 +91,7 @@ class Batch:
         self._text = text
         self.data: Bytes = np.frombuffer(text, np.uint8, int(offsets[-1]))
         self.offsets = offsets
+        self.cut = cut
         self._bytes = self.data[self._places]
 
     def array(self) -> pa.StringArray:
@@ -107,6 +109,7 @@ class Batch:
             text.translate(None, bytes([_GONE])),
             self.offsets - gone[starts.searchsorted(self.offsets)],
             places - gone[starts.searchsorted(places)],
+            (starts, ends),
         )
 
     def document_of(self, places: Positions) -> Positions:

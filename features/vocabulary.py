@@ -64,6 +64,21 @@ class Counts:
     n_stems: Positions
 
 
+@dataclass(frozen=True)
+class Occurrences:
+    """Where each term of a batch of documents stands: its words.
+
+    entries: (n,), the places of the terms in `Counts.columns`. first, last: (n,), the words that hold the term, as
+    places in `Tokens.starts`: the same one for a stem, and for two stems of one word. times: (n,), how often this
+    occurrence counts: in a title as often as the vocabulary's title weight.
+    """
+
+    entries: Positions
+    first: Positions
+    last: Positions
+    times: Positions
+
+
 class Vocabulary:
     """The terms of a model: stems and pairs of neighbouring stems, each with its column.
 
@@ -107,6 +122,10 @@ class Vocabulary:
 
     def stem(self, tokens: Tokens, pool: StemmingPool | None = None) -> Stemmed:
         """The words of a batch as columns of stems: known ones all at once, others once a distinct word."""
+        return expand(tokens, *self._coded(tokens, pool))
+
+    def _coded(self, tokens: Tokens, pool: StemmingPool | None) -> tuple[Codes, Several]:
+        """The codes of the words of a batch, (n_tokens,), and what they refer to; see `features.words`."""
         table = self._words.table  # as it is now: another thread may replace it
         first, second = tokens.packed()
         codes, several = table.find(first, second), table.several
@@ -118,7 +137,7 @@ class Vocabulary:
             distinct, numbers = tokens.encode(unseen)
             its_codes, several = coded(self.columns_of(distinct, pool), several)
             codes[unseen] = its_codes[numbers]
-        return expand(tokens, codes, several)
+        return codes, several
 
     def _columns_of_known(self, words: Sequence[str]) -> dict[str, tuple[int, ...]]:
         """Those known words that stand in a cleaned text as they are, with the columns of their stems."""
@@ -155,10 +174,25 @@ class Vocabulary:
         """
         return self._count(self.stem(split(clean(texts, titles)), pool))
 
-    def _count(self, stemmed: Stemmed) -> Counts:
-        n_documents, n_terms = stemmed.titles.size, len(self)
-        stems, offsets = stemmed.stems, stemmed.offsets
-        lengths = offsets[1:] - offsets[:-1]
+    def occurrences(self, tokens: Tokens, pool: StemmingPool | None = None) -> tuple[Counts, Occurrences]:
+        """What `count` gives for the words of a batch, and where each term that it counts stands."""
+        codes, several = self._coded(tokens, pool)
+        stemmed = expand(tokens, codes, several)
+        counts = self._count(stemmed)
+        known, pairs, bigrams = self._terms(stemmed)
+        words = np.arange(codes.size).repeat(stems_per_word(codes, several))
+        begins = np.concatenate((known, pairs))
+        ends = np.concatenate((known, pairs + 1))
+        columns = np.concatenate((stemmed.stems[known], bigrams), dtype=np.int64)
+        documents = stemmed.offsets.searchsorted(begins, side="right") - 1
+        rows = np.arange(counts.offsets.size - 1).repeat(np.diff(counts.offsets))
+        entries = (rows * len(self) + counts.columns).searchsorted(documents * len(self) + columns)
+        in_title = begins < (stemmed.offsets[:-1] + stemmed.titles)[documents]
+        return counts, Occurrences(entries, words[begins], words[ends], np.where(in_title, self.title_weight, 1))
+
+    def _terms(self, stemmed: Stemmed) -> tuple[Positions, Positions, Positions]:
+        """The terms of a batch: where a stem is one, where one of two stems begins, and the columns of the latter."""
+        stems = stemmed.stems
         # Places take a quarter of the time of a mask as scattered as these.
         known = (stems >= 0).nonzero()[0]
         adjacent = np.zeros(stems.size + 1, bool)  # where a known stem follows on another
@@ -167,7 +201,13 @@ class Vocabulary:
         pairs = adjacent.nonzero()[0] - 1
         bigrams = self._bigrams.find(self._packed(stems[pairs], stems[pairs + 1]))
         found = (bigrams != ABSENT).nonzero()[0]
-        pairs, bigrams = pairs[found], bigrams[found] + self._n_stems
+        return known, pairs[found], bigrams[found] + self._n_stems
+
+    def _count(self, stemmed: Stemmed) -> Counts:
+        n_documents, n_terms = stemmed.titles.size, len(self)
+        stems, offsets = stemmed.stems, stemmed.offsets
+        lengths = offsets[1:] - offsets[:-1]
+        known, pairs, bigrams = self._terms(stemmed)
 
         # Each term of each document becomes one number, so that sorting brings equal ones together. Numbers of 32 bits,
         # where they suffice, sort twice as fast. The numbers of titles are put in once more for each further count.
@@ -175,7 +215,7 @@ class Vocabulary:
         begin = (np.arange(n_documents, dtype=np.int64) * n_terms).astype(dtype)
         base = begin.repeat(lengths)
         single, double = base[known] + stems[known], base[pairs] + bigrams
-        parts = [single, double]
+        parts: list[Integers] = [single, double]
         if self.title_weight > 1 and stemmed.titles.any():
             in_title = np.zeros(stems.size, bool)
             in_title[ranges(offsets[:-1], stemmed.titles)] = True
@@ -219,9 +259,8 @@ def expand(tokens: Tokens, codes: Codes, several: Several) -> Stemmed:
     special = (codes < UNKNOWN).nonzero()[0]
     which = SEVERAL - codes[special]
     begins = several.bounds.take(which)
-    times = several.bounds.take(which + 1) - begins
-    repeats = np.ones(codes.size, np.int64)
-    repeats[special] = times
+    repeats = stems_per_word(codes, several)
+    times = repeats[special]
     stems = codes.repeat(repeats)
     # The stem of a word stands where the word stood, moved by what the words before it have more or less than one.
     moved = np.concatenate(([0], (times - 1).cumsum()))
@@ -232,6 +271,15 @@ def expand(tokens: Tokens, codes: Codes, several: Several) -> Stemmed:
     offsets = tokens.offsets + moved[special.searchsorted(tokens.offsets)]
     titles = tokens.offsets[:-1] + tokens.titles
     return Stemmed(stems, offsets, titles + moved[special.searchsorted(titles)] - offsets[:-1])
+
+
+def stems_per_word(codes: Codes, several: Several) -> Positions:
+    """How many stems each word of a batch has: (n_tokens,)."""
+    special = (codes < UNKNOWN).nonzero()[0]
+    which = SEVERAL - codes[special]
+    times = np.ones(codes.size, np.int64)
+    times[special] = several.bounds.take(which + 1) - several.bounds.take(which)
+    return times
 
 
 def boundaries(stemmed: Stemmed) -> Positions:

@@ -17,12 +17,14 @@ import pyarrow as pa
 from features.pool import StemmingPool
 from features.strings import string_array
 from features.vocabulary import Vocabulary
+from models.explanation import Explanation, explain
 from models.scoring import Labels, Scorer
 from models.store import Model, read_model
 
 SHIPPED_MODEL: Final = Path(__file__).resolve().with_name("sektor")
 BATCH_ARTICLES: Final = 1024  # articles that go through the data flow together
 BATCH_BYTES: Final = 16 << 20  # and characters, whichever is reached first
+EXPLAINED_TOGETHER: Final = 64  # articles, whose explanations are worked out side by side
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,26 @@ class Predictor:
         """Label one article; raises ValueError if it is not a string."""
         return self.predict([text], None if title is None else [title])[0]
 
+    def explain(self, text: str, title: str | None = None) -> Explanation:
+        """Why an article gets its scores: its words, with their places, that push each sector's score up and down.
+
+        Raises ValueError if text or title is not a string.
+        """
+        return next(self.explanations([text], None if title is None else [title]))
+
+    def explanations(self, texts: Iterable[str], titles: Iterable[str | None] | None = None) -> Iterator[Explanation]:
+        """`explain` for many articles, in order, many times as fast; a few are held in memory at a time.
+
+        Raises TypeError and ValueError as `predict` does.
+        """
+        texts = _strings(texts, "text")
+        heads = None if titles is None else _strings(titles, "title", none=True)
+        if heads is not None and len(heads) != len(texts):
+            raise ValueError(f"found {len(heads)} titles for {len(texts)} texts, expected one a text")
+        for start, stop in _batches(texts, EXPLAINED_TOGETHER):
+            part = None if heads is None else heads[start:stop]
+            yield from explain(self._vocabulary, self._scorer, self._limits, texts[start:stop], part)
+
     def label(
         self, texts: pa.StringArray, titles: pa.StringArray | None = None, pool: StemmingPool | None = None
     ) -> Labels:
@@ -161,11 +183,11 @@ def _strings(values: Iterable[str | None], what: str, none: bool = False) -> lis
     return checked
 
 
-def _batches(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """Where batches of at most `BATCH_ARTICLES` articles and about `BATCH_BYTES` characters begin and end."""
+def _batches(texts: Sequence[str], most: int = BATCH_ARTICLES) -> Iterator[tuple[int, int]]:
+    """Where batches of at most so many articles and about `BATCH_BYTES` characters begin and end."""
     start = size = 0
     for place, text in enumerate(texts):
-        if place > start and (place - start == BATCH_ARTICLES or size + len(text) > BATCH_BYTES):
+        if place > start and (place - start == most or size + len(text) > BATCH_BYTES):
             yield start, place
             start, size = place, 0
         size += len(text)

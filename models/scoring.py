@@ -49,16 +49,32 @@ class Scorer:
 
     def decision_scores(self, counts: Counts) -> Floats:
         """Log-odds before calibration: (n_documents, n_sectors)."""
+        return np.asarray(self._sums(self._terms(counts), counts)[1:].T + self.model.intercepts)
+
+    def contributions(self, counts: Counts) -> Floats:
+        """What each term of each document adds to its scores; the intercepts add the rest: (n_nonzero, n_sectors)."""
+        terms = self._terms(counts)
+        length = self._sums(terms, counts)[0]
+        return np.asarray((terms[1:] / length.repeat(np.diff(counts.offsets))).T)
+
+    def _terms(self, counts: Counts) -> Floats:
+        """What terms add to an article's squared length and, unscaled, to its scores: (1 + n_sectors, n_nonzero)."""
         terms = self._table.take(counts.columns, axis=1)
         terms *= self._frequency(counts.counts)
         terms[0] *= terms[0]
+        return terms
+
+    def _sums(self, terms: Floats, counts: Counts) -> Floats:
+        """The length of each article, and its scores without intercepts: (1 + n_sectors, n_documents)."""
         sums = np.zeros((len(terms), counts.offsets.size - 1))
         filled = (counts.offsets[1:] > counts.offsets[:-1]).nonzero()[0]  # of an empty span, reduceat gives no 0
         if filled.size:
             sums[:, filled] = np.add.reduceat(terms, counts.offsets[filled], axis=1)
         length = np.sqrt(sums[0])
         length[length == 0] = 1.0  # an article without a known term scores the intercept
-        return np.asarray((sums[1:] / length).T + self.model.intercepts)
+        sums[0] = length
+        sums[1:] /= length
+        return sums
 
     def _frequency(self, counts: npt.NDArray[np.int64]) -> Floats:
         """What a term's count weighs: (n,)."""
