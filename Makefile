@@ -9,6 +9,7 @@ python := .venv/bin/python
 pip := $(python) -m pip --quiet --disable-pip-version-check
 ready := .venv/.ready
 unfinished := .venv/.unfinished
+clusters := .venv/.clusters
 bench_python := .venv-bench/bin/python
 bench_pip := $(bench_python) -m pip --quiet --disable-pip-version-check
 bench_ready := .venv-bench/.ready
@@ -30,7 +31,7 @@ run: $(ready) ## train a model, log the run to MLflow, label the sample pages
 test: $(ready) ## the tests that run in seconds
 	$(python) -m pytest -m "not slow"
 
-test-slow: $(ready) ## the tests that train, build and install
+test-slow: $(clusters) ## the tests that train, build, install and run clusters
 	$(python) -m pytest -m slow
 
 lint: $(ready) ## style, format and types
@@ -71,6 +72,12 @@ $(ready): pyproject.toml constraints.txt
 	@$(pip) download --constraint constraints.txt --only-binary :all: --dest .wheels --requirement .wheels/requirements.txt
 	@rm $(unfinished) && touch $@
 	@echo "Set up."
+
+# Dask and Spark, which only the tests of clusters need.
+$(clusters): $(ready)
+	@echo "Installing Dask and Spark into .venv ..."
+	@$(pip) install --constraint constraints.txt --no-build-isolation --editable '.[dask,spark]'
+	@touch $@
 
 # What Sektor is measured beside stays out of .venv.
 $(bench_ready): pyproject.toml constraints.txt

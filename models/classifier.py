@@ -6,10 +6,10 @@ It starts from counts (`features.vectorizer`), so that cross-validation stems ev
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Self
+from typing import Final, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -18,10 +18,14 @@ from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
+from sklearn.svm import LinearSVC
 from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from data.lexicon import Entry
+from models.parallel import backend, each, leave_interrupts_to
+
+LOSSES: Final = ("logistic", "squared_hinge")
 
 Floats = npt.NDArray[np.float64]
 
@@ -32,9 +36,10 @@ class Configuration:
 
     min_df, max_df, bigram_min_df, title_weight: see `features.vectorizer.StemVectorizer`.
     sublinear: a term's count c weighs 1 + ln c instead of c.
-    regularization: inverse strength C of the L2 penalty of logistic regression.
+    regularization: inverse strength C of the L2 penalty.
     class_weight: None, or "balanced" to weigh both classes of a sector alike.
     lexicon_weight: how strongly the terms of a group of the lexicon share a weight, see `SectorClassifier`.
+    loss: "logistic" for logistic regression, or "squared_hinge" for a linear support vector machine.
     """
 
     min_df: int = 3  # articles
@@ -45,6 +50,7 @@ class Configuration:
     regularization: float = 10.0
     class_weight: str | None = None
     lexicon_weight: float = 0.2
+    loss: str = "logistic"
 
 
 def pipeline(configuration: Configuration, groups: csr_array | None = None) -> Pipeline:
@@ -55,7 +61,11 @@ def pipeline(configuration: Configuration, groups: csr_array | None = None) -> P
     min_df = min(configuration.min_df, configuration.bigram_min_df or configuration.min_df)
     always = None if groups is None else np.diff(groups.indptr) > 0
     sectors = SectorClassifier(
-        configuration.regularization, configuration.class_weight, groups, configuration.lexicon_weight
+        configuration.regularization,
+        configuration.class_weight,
+        groups,
+        configuration.lexicon_weight,
+        configuration.loss,
     )
     return Pipeline(
         [
@@ -113,7 +123,7 @@ class FrequentTerms(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
 
 class SectorClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """One logistic regression a sector, each fitted on the articles whose level of that sector is known.
+    """One linear classifier a sector, each fitted on the articles whose level of that sector is known.
 
     Terms of a group share a weight beside their own: to the terms of each article their sum over each group is added
     as one more feature, times `group_weight`. The penalty on squared weights then finds it cheaper to lift a group
@@ -123,7 +133,7 @@ class SectorClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     Parameters
     ----------
-    regularization: C. class_weight: see `Configuration`.
+    regularization: C. class_weight, loss: see `Configuration`.
     groups: (n_terms, n_groups), 1 where a term is of a group; None for none.
     group_weight: from 0, each term for itself.
 
@@ -139,17 +149,21 @@ class SectorClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         class_weight: str | None = None,
         groups: csr_array | None = None,
         group_weight: float = 0.2,
+        loss: str = "logistic",
     ):
         self.regularization = regularization
         self.class_weight = class_weight
         self.groups = groups
         self.group_weight = group_weight
+        self.loss = loss
 
     def fit(self, X: csr_array, y: Floats) -> Self:
         """Fit on X (n_articles, n_terms) and levels y (n_articles, n_sectors); positive from 1 on, unknown where nan.
 
-        Raises ValueError for a sector of which not both positive and negative articles are known.
+        Raises ValueError for a sector of which not both positive and negative articles are known, or an unknown loss.
         """
+        if self.loss not in LOSSES:
+            raise ValueError(f"found loss {self.loss!r}, expected one of {', '.join(LOSSES)}")
         n_terms = X.shape[1]
         shared = None if self.groups is None else csr_array(self.group_weight * self.groups)
         if shared is not None:
@@ -166,13 +180,11 @@ class SectorClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                     "articles whose level is known, expected both kinds"
                 )
             # liblinear's primal Newton method is deterministic, and was 40 times faster than L-BFGS on sparse articles.
-            model = LogisticRegression(
-                C=self.regularization,
-                class_weight=self.class_weight,
-                solver="liblinear",
-                tol=1e-6,
-                max_iter=1000,
-            )
+            usual = {"C": self.regularization, "class_weight": self.class_weight, "tol": 1e-6, "max_iter": 1000}
+            if self.loss == "logistic":
+                model = LogisticRegression(solver="liblinear", **usual)
+            else:
+                model = LinearSVC(loss="squared_hinge", dual=False, **usual)
             # With several threads BLAS adds up in another order; the last digits would depend on the machine's cores.
             with threadpool_limits(1, "blas"):
                 model.fit(X[known], positive)
@@ -182,7 +194,7 @@ class SectorClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def decision_function(self, X: csr_array) -> Floats:
-        """Decision scores (n_articles, n_sectors): log-odds before calibration."""
+        """Decision scores (n_articles, n_sectors) before calibration: log-odds by the logistic loss, else margins."""
         check_is_fitted(self)
         return np.asarray(X @ self.coef_.T + self.intercept_)
 
@@ -196,27 +208,33 @@ def out_of_fold_scores(
     levels: Floats,
     folds: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]],
     configuration: Configuration,
-    jobs: int = 1,
+    jobs: int | None = None,
     groups: csr_array | None = None,
 ) -> Floats:
     """Decision scores of every article by a pipeline that was not fitted on it.
 
     Parameters: counts (n_articles, n_terms); levels (n_articles, n_sectors), nan unknown; folds, (train, test) pairs
-    whose test parts cover every article once; jobs, processes (joblib); groups, see `pipeline`.
-    Returns: (n_articles, n_sectors).
+    whose test parts cover every article once; jobs, processes of this machine, None for those of the surrounding
+    `models.parallel.backend` or else one; groups, see `pipeline`.
+    Returns: (n_articles, n_sectors), the same on every backend.
     """
-    from joblib import Parallel, delayed
-
-    caller = os.getpid()
-
-    def score(train: npt.NDArray[np.int64], test: npt.NDArray[np.int64]) -> Floats:
-        if os.getpid() != caller:  # Ctrl-C reaches every process: it is the caller who ends the others
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-        fitted = pipeline(configuration, groups).fit(counts[train], levels[train])
-        return np.asarray(fitted.decision_function(counts[test]))
-
-    parts = Parallel(n_jobs=jobs)(delayed(score)(train, test) for train, test in folds)
     scores = np.full(levels.shape, np.nan)
-    for (_, test), part in zip(folds, parts, strict=True):
-        scores[test] = part
+    calls = [(counts, levels, train, test, configuration, groups, os.getpid()) for train, test in folds]
+    with nullcontext() if jobs is None else backend(jobs=jobs):
+        for (_, test), part in zip(folds, each(_scores_of_fold, calls), strict=True):
+            scores[test] = part
     return scores
+
+
+def _scores_of_fold(
+    counts: csr_array,
+    levels: Floats,
+    train: npt.NDArray[np.int64],
+    test: npt.NDArray[np.int64],
+    configuration: Configuration,
+    groups: csr_array | None,
+    caller: int,
+) -> Floats:
+    leave_interrupts_to(caller)
+    fitted = pipeline(configuration, groups).fit(counts[train], levels[train])
+    return np.asarray(fitted.decision_function(counts[test]))
