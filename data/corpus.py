@@ -70,6 +70,10 @@ class Corpus:
         """Title and text of each article as one string, the title on the first line if there is one."""
         return [_article(title, text) for title, text in zip(self.titles, self.texts, strict=True)]
 
+    def article(self, index: int) -> str:
+        """One of `articles`."""
+        return _article(self.titles[index], self.texts[index])
+
     def files(self) -> NDArray[np.int64]:
         """For each article the number of the file it was read from, in order of first appearance: (articles,)."""
         numbers: dict[str, int] = {}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +17,8 @@ SHINGLE_WORDS = 5
 NEAR_DUPLICATE = Fraction(4, 5)  # Jaccard similarity from which two articles are the same one
 _NUMERATOR, _DENOMINATOR = NEAR_DUPLICATE.numerator, NEAR_DUPLICATE.denominator
 _HASH_BASE = np.uint64(0x9E3779B97F4A7C15)  # odd and without pattern: 2**64 divided by the golden ratio
+_CHUNK = 1024  # texts whose shingles are kept in one array
+_MOST_BITS = 28  # of a hash, to count shingles by: 256 MB
 _OTHER_NON_WORD = re.compile(r"[^\w\x00-\x7f]")
 _NON_WORD_TO_SPACE = bytes(byte if byte >= 128 or re.match(r"\w", chr(byte)) else 32 for byte in range(256))
 
@@ -25,10 +29,33 @@ def deduplicate(corpus: Corpus) -> tuple[Corpus, list[tuple[int, int]]]:
 
     Of articles that repeat one another the first stays; title and text are compared together. See `repeats`.
     """
-    first = repeats(corpus.articles())
-    kept = np.flatnonzero(first == np.arange(len(corpus)))
-    dropped = np.flatnonzero(first != np.arange(len(corpus)))
-    return corpus.select(kept), list(zip(dropped.tolist(), first[dropped].tolist(), strict=True))
+    first = repeats(_Articles(corpus))
+    is_kept = first == np.arange(len(corpus))
+    dropped = np.flatnonzero(~is_kept)
+    if not len(dropped):
+        return corpus, []
+    return corpus.select(np.flatnonzero(is_kept)), list(zip(dropped.tolist(), first[dropped].tolist(), strict=True))
+
+
+class _Articles(Sequence[str]):
+    """`Corpus.articles`, each made when it is asked for: all at once they take as much memory as the corpus."""
+
+    def __init__(self, corpus: Corpus) -> None:
+        self._corpus = corpus
+
+    def __len__(self) -> int:
+        return len(self._corpus)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        if isinstance(index, slice):
+            return [self._corpus.article(place) for place in range(*index.indices(len(self)))]
+        return self._corpus.article(index)
 
 
 def repeats(texts: Sequence[str]) -> NDArray[np.int64]:
@@ -38,15 +65,69 @@ def repeats(texts: Sequence[str]) -> NDArray[np.int64]:
     lower-cased words; a shorter text is one shingle) is at least 0.8. A text is kept unless it repeats one
     kept before it, so that no two kept texts repeat each other.
 
-    The answer is exact, not sampled, but for two of the shingles having the same 64-bit hash. Not every pair
-    is compared: with the shingles of each text in one order, the rarest first, two sets x and y of
-    similarity >= t share one of the first |x| - ceil(t|x|) + 1 of x (prefix filtering; Bayardo, Ma and
+    The answer is exact, not sampled, but for two of the shingles having the same 64-bit hash. Each text is
+    asked for once, and those that may have a repeat (`_may_repeat`) once more.
+    """
+    first = np.arange(len(texts), dtype=np.int64)
+    places = _may_repeat(texts)
+    first[places] = places[_repeats([_shingles(texts[place]) for place in places.tolist()])]
+    return first
+
+
+def _may_repeat(texts: Sequence[str]) -> NDArray[np.int64]:
+    """The indices, ascending, of the texts that may have a repeat: most of a newsroom's are ruled out.
+
+    What two sets of similarity >= t share is at least t times each of them. So a text of whose shingles fewer
+    than that share stand in any other text has no repeat. Shingles are counted by the bits their hashes begin
+    with: where two fall together a text may be kept for nothing, but none is lost. Without the texts ruled out
+    more shingles stand in one text only, so it is done over until few more go.
+    """
+    chunks: list[_Chunk] = []
+    for start in range(0, len(texts), _CHUNK):
+        # Half the bits of a hash, and they tell nearly all shingles apart.
+        halves = [(_shingles(text) >> np.uint64(32)).astype(np.uint32) for text in texts[start : start + _CHUNK]]
+        chunks.append(_Chunk(np.arange(start, start + len(halves)), list(map(len, halves)), np.concatenate(halves)))
+    left, before = len(texts), 2 * len(texts)
+    while 0 < left < 0.9 * before:
+        before = left
+        bits = min(max(sum(len(chunk.halves) for chunk in chunks).bit_length() + 1, 16), _MOST_BITS)
+        shift = np.uint32(32 - bits)
+        holders = np.zeros(1 << bits, dtype=np.uint8)  # texts that hold such a shingle: 0, 1, or 2 for more
+        for chunk in chunks:
+            for buckets in np.split(chunk.halves >> shift, np.cumsum(chunk.sizes[:-1])):
+                holders[buckets] = np.minimum(holders[buckets] + 1, 2)
+        chunks = [chunk.without_originals(holders[chunk.halves >> shift] > 1) for chunk in chunks]
+        chunks = [chunk for chunk in chunks if len(chunk.places)]
+        left = sum(len(chunk.places) for chunk in chunks)
+    return np.concatenate([np.zeros(0, dtype=np.int64), *(chunk.places for chunk in chunks)])
+
+
+@dataclass(frozen=True, eq=False)
+class _Chunk:
+    """Some texts by their shingles: their indices, how many shingles each has, and half the hashes of these."""
+
+    places: NDArray[np.int64]
+    sizes: list[int]
+    halves: NDArray[np.uint32]
+
+    def without_originals(self, elsewhere: NDArray[np.bool_]) -> _Chunk:
+        """The texts that can reach the similarity, given which of their shingles may stand in others too."""
+        sizes = np.array(self.sizes, dtype=np.int64)
+        shared = np.add.reduceat(elsewhere, np.cumsum(sizes) - sizes, dtype=np.int64)
+        stays = shared * _DENOMINATOR >= sizes * _NUMERATOR
+        return _Chunk(self.places[stays], sizes[stays].tolist(), self.halves[np.repeat(stays, sizes)])
+
+
+def _repeats(shingles: Sequence[NDArray[np.uint64]]) -> NDArray[np.int64]:
+    """`repeats` of texts by their shingles.
+
+    Not every pair is compared: with the shingles of each text in one order, the rarest first, two sets x and y
+    of similarity >= t share one of the first |x| - ceil(t|x|) + 1 of x (prefix filtering; Bayardo, Ma and
     Srikant, "Scaling up all pairs similarity search", 2007), and one of the first |y| - ceil(2t/(1+t) |y|) +
     1 of the smaller set y (Xiao et al., "Efficient similarity joins for near duplicate detection", 2008). So
     the long prefix of each text is looked up in an index of short ones and the other way round, and what is
     found is compared in full.
     """
-    shingles = [_shingles(text) for text in texts]
     sizes = np.fromiter(map(len, shingles), dtype=np.int64, count=len(shingles))
     # In whole numbers: |x| - ceil(t|x|) + 1, and with 2t / (1 + t) for t.
     long_sizes = sizes + -sizes * _NUMERATOR // _DENOMINATOR + 1

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data import duplicates
 from data.corpus import Corpus
 from data.duplicates import deduplicate, repeats
 
@@ -68,6 +69,21 @@ def alike_texts(draw: st.DrawFn) -> list[str]:
 @settings(max_examples=300, deadline=None)
 def test_repeats_match_brute_force(texts: list[str]) -> None:
     assert repeats(texts).tolist() == brute_force(texts)
+
+
+@given(alike_texts(), st.integers(1, 8), st.integers(1, 3))
+@settings(max_examples=100, deadline=None)
+def test_shingles_that_fall_together_lose_no_repeat(texts: list[str], bits: int, chunk: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(duplicates, "_MOST_BITS", bits)
+        patch.setattr(duplicates, "_CHUNK", chunk)
+        assert repeats(texts).tolist() == brute_force(texts)
+
+
+def test_originals_are_ruled_out_before_texts_are_compared() -> None:
+    words = [[f"kata{text}x{place}" for place in range(100)] for text in range(50)]
+    twins = [[*words[7][:-1], "lain"], [*words[7][:-2], "lain", "lagi"]]
+    assert duplicates._may_repeat([" ".join(each) for each in words + twins]).tolist() == [7, 50, 51]
 
 
 @pytest.mark.parametrize("seed", range(3))
