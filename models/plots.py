@@ -8,6 +8,7 @@ that colour-blind people tell apart, and a marker and line style of its own.
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
@@ -28,6 +29,7 @@ MARKERS: Final = "osD^vPX*"
 LINES: Final = ("-", "--", "-.", ":")
 FAINT: Final = "#B8B8B8"
 DOTS_PER_INCH: Final = 150
+MOST_POINTS: Final = 5000  # of a line: more are not seen, and Agg gives up on some hundred thousand
 COMMON: Final = 0.005  # share of the training articles that hold a term, from which on it is shown
 
 
@@ -37,7 +39,9 @@ def save(figure: Figure, path: Path) -> None:
     Raises OSError, naming the file, if it cannot be written; no part of it is left then.
     """
     drawn = io.BytesIO()
-    figure.savefig(drawn, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # in the name of a file, say: a box stands in its place
+        figure.savefig(drawn, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
     try:
         path.write_bytes(drawn.getvalue())
     except OSError as error:
@@ -161,12 +165,12 @@ def confusion(levels: Floats, predicted: Booleans, sectors: Sequence[str], of: s
             if np.isnan(share):
                 continue
             told = f"{share:.1%}"
-            if shares is labelled and off[row, column] and not np.isnan(wrong[row, column]):
+            if shares is labelled and off[row, column] and wrong[row, column] > 0:
                 told += f"\n{wrong[row, column]:.1%} wrong"
             axes.text(
                 column, row, told, ha="center", va="center", color="white" if share < 0.55 else "black", fontsize=9.5
             )
-        axes.set_xticks(range(len(names)), names)
+        axes.set_xticks(range(len(names)), names, rotation=30 * (max(map(len, names)) > 12))
         rows = [f"{name}\n({count:,})" for name, count in zip(names, about.sum(axis=0), strict=True)]
         axes.set_yticks(range(len(names)), rows)
         axes.set_title(title, fontsize=12, loc="left")
@@ -294,14 +298,16 @@ def _plain(axes: Axes) -> None:
 def _head(axes: Axes, title: str, of: str) -> None:
     """A title, and below it in smaller letters what it is of."""
     axes.set_title(f"{title}\n", fontsize=14, loc="left", fontweight="bold")
-    axes.text(0, 1.02, of, transform=axes.transAxes, fontsize=9.5, color="#555555")
+    axes.text(0, 1.02, of, transform=axes.transAxes, fontsize=9.5, color="#555555", parse_math=False)
     _plain(axes)
 
 
 def _over_all(figure: Figure, title: str, of: str) -> None:
     """A title over all panels, and below it in smaller letters what it is of."""
     figure.suptitle(f"{title}\n", x=0.01, ha="left", fontsize=14, fontweight="bold")
-    figure.text(0.01, 1 - 0.44 / figure.get_figheight(), of, fontsize=9.5, color="#555555", va="center")
+    figure.text(
+        0.01, 1 - 0.44 / figure.get_figheight(), of, fontsize=9.5, color="#555555", va="center", parse_math=False
+    )
 
 
 def _legend(axes: Axes, place: Literal["lower left", "lower right", "upper left"]) -> None:
@@ -320,10 +326,12 @@ def _iso_f1(axes: Axes, low: float) -> None:
 
 
 def _precision_recall(positive: Booleans, scores: Floats) -> tuple[Floats, Floats]:
-    """Recall, ascending, and the precision reached there, for each distinct score as the threshold."""
+    """Recall, ascending, and the precision reached there, for each distinct score or enough of them as thresholds."""
     order = np.argsort(-scores, kind="stable")
     ordered = scores[order]
     last_of_tie = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
+    if last_of_tie.size > MOST_POINTS:
+        last_of_tie = last_of_tie[np.linspace(0, last_of_tie.size - 1, MOST_POINTS).astype(int)]
     hits = np.cumsum(positive[order])[last_of_tie]
     return hits / positive.sum(), hits / (last_of_tie + 1)
 

@@ -13,10 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from sklearn.metrics import average_precision_score, f1_score
+from sklearn.metrics import average_precision_score, brier_score_loss, f1_score
 
-from models.evaluation import average_precision, evaluate, f1
+from models.evaluation import at_share, average_precision, brier_score, brier_scores, evaluate, f1
 
+shares = st.floats(0.001, 0.999)
 SECTORS = ("automotive", "ev", "agro", "chemicals")
 NAN = float("nan")
 
@@ -161,3 +162,76 @@ def test_the_table_shows_sectors_and_means() -> None:
     assert f"{evaluation.sectors['ev'].ap:.3f}" in lines[2]
     assert f"{evaluation.fp_none:.1%}" in last
     assert len({len(line) for line in lines[:5]}) == 1
+
+
+def labelled(seed: int, n: int = 60) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """Probabilities, many of them tied, and positives of both kinds."""
+    random = np.random.default_rng(seed)
+    probabilities = np.round(random.random(n), 1)
+    positive = random.random(n) < probabilities
+    positive[:2] = True, False
+    return probabilities, positive
+
+
+@given(seed=st.integers(0, 2**32 - 1))
+def test_without_a_correction_the_brier_score_is_that_of_scikit_learn(seed: int) -> None:
+    probabilities, positive = labelled(seed)
+    expected = brier_score_loss(positive, probabilities)
+    assert brier_score(probabilities, positive, positive.mean()) == pytest.approx(expected, abs=1e-12)
+
+
+@given(seed=st.integers(0, 2**32 - 1), prevalence=shares)
+def test_brier_scores_lie_between_right_and_wrong(seed: int, prevalence: float) -> None:
+    probabilities, positive = labelled(seed)
+    certain = positive.astype(float)
+    assert brier_score(certain, positive, prevalence) == 0
+    assert brier_score(1 - certain, positive, prevalence) == 1
+    assert 0 <= brier_score(probabilities, positive, prevalence) <= 1
+    share = positive.mean()  # who knows nothing says the prevalence of everything
+    assert brier_score(np.full(60, prevalence), positive, prevalence) == pytest.approx(share * (1 - share))
+
+
+@given(prevalence=shares, share=shares, probabilities=arrays(np.float64, 20, elements=st.floats(0, 1)))
+def test_the_correction_to_a_share_has_a_way_back_and_keeps_the_order(
+    prevalence: float, share: float, probabilities: npt.NDArray[np.float64]
+) -> None:
+    there = at_share(probabilities, prevalence, share)
+    assert there.min() >= 0
+    assert there.max() <= 1
+    assert (np.diff(there[np.argsort(probabilities)]) >= -1e-12).all()
+    certain = np.isin(probabilities, (0, 1))
+    assert (there[certain] == probabilities[certain]).all()
+    middle = (probabilities > 1e-6) & (probabilities < 1 - 1e-6)  # beyond, digits are lost on the way
+    assert at_share(there, share, prevalence)[middle] == pytest.approx(probabilities[middle], rel=1e-4)
+    assert at_share(np.array([prevalence]), prevalence, share)[0] == pytest.approx(share)
+    assert at_share(np.array([0.0, 0.5, 1.0]), prevalence, 0.0).tolist() == [0, 0, 0]
+    assert at_share(np.array([0.0, 0.5, 1.0]), prevalence, 1.0).tolist() == [1, 1, 1]
+
+
+def test_the_brier_score_by_hand() -> None:
+    probabilities, positive = np.array([0.5, 0.5, 0.2, 0.2]), np.array([True, False, False, True])
+    assert brier_score(probabilities, positive, 0.5) == pytest.approx((0.25 + 0.25 + 0.04 + 0.64) / 4)
+    # From 20% to 50%: odds times four.
+    assert brier_score(probabilities, positive, 0.2) == pytest.approx((0.04 + 0.64 + 0.25 + 0.25) / 4)
+
+
+def test_brier_scores_of_sectors_and_their_mean() -> None:
+    levels, _, probabilities = drawn(200, 7)
+    levels[:, 1] = np.where(np.isnan(levels[:, 1]), NAN, 0)  # no article about it
+    found = brier_scores(levels, probabilities, [0.1, 0.1, 0.2, 0.3], SECTORS)
+    assert list(found) == ["brier", "brier_automotive", "brier_agro", "brier_chemicals"]
+    assert found["brier"] == pytest.approx(np.mean([*found.values()][1:]))
+    known = ~np.isnan(levels[:, 2])
+    assert found["brier_agro"] == brier_score(probabilities[known, 2], levels[known, 2] >= 1, 0.2)
+    order = np.random.default_rng(0).permutation(200)
+    assert brier_scores(levels[order], probabilities[order], [0.1, 0.1, 0.2, 0.3], SECTORS) == pytest.approx(found)
+    assert brier_scores(np.zeros((3, 4)), np.zeros((3, 4)), [0.1] * 4, SECTORS) == {}
+
+
+@pytest.mark.parametrize(
+    ("positive", "prevalence", "message"),
+    [([True, True], 0.1, "found 2 positive of 2"), ([True, False], 0.0, "found prevalence 0.0")],
+)
+def test_brier_scores_that_are_not_defined(positive: list[bool], prevalence: float, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        brier_score(np.array([0.1, 0.2]), np.array(positive), prevalence)

@@ -11,10 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
-from models.evaluation import evaluate
+from models.evaluation import at_share, brier_scores, evaluate
 from models.uncertainty import (
     COMPARED,
     Predictions,
+    _errors,
+    calibration_bins,
     calibration_errors,
     expected_calibration_error,
     intervals,
@@ -211,3 +213,77 @@ def test_sectors_without_positives_and_unknown_levels_have_no_part() -> None:
 def test_calibration_errors_that_are_not_defined(positive: list[bool], prevalence: float, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         expected_calibration_error(np.array([0.1, 0.2]), np.array(positive), prevalence)
+
+
+@given(seed=seeds, n=st.integers(1, 60))
+@settings(max_examples=40, deadline=None)
+def test_the_errors_of_a_resample_are_those_of_its_articles(seed: int, n: int) -> None:
+    """Articles that count several times are as good as articles that are there several times."""
+    levels, predicted, probabilities = drawn(n, seed)
+    random = np.random.default_rng(seed)
+    weights = random.integers(0, 3, (n, 5)).astype(float)
+    prevalences = random.uniform(0.02, 0.6, 4).tolist()
+    found = _errors(weights, levels, Predictions(predicted, probabilities), prevalences, SECTORS)
+    everywhere = brier_scores(levels, probabilities, prevalences, SECTORS)
+    assert set(found) - {f"ece_{sector}" for sector in SECTORS} == set(everywhere)
+    for column in range(5):
+        places = np.repeat(np.arange(n), weights[:, column].astype(int))
+        here = brier_scores(levels[places], probabilities[places], prevalences, SECTORS)
+        here |= calibration_errors(levels[places], probabilities[places], prevalences, SECTORS)
+        for name in set(found) - {"brier"}:  # of one kind of article alone there is no error
+            assert found[name][column] == pytest.approx(here.get(name, 0.0), abs=1e-9), name
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_intervals_of_errors_hold_them(seed: int) -> None:
+    """Also of probabilities that keep their word, whose resampled errors all exceed the measured one."""
+    random = np.random.default_rng(seed)
+    probabilities = random.beta(0.3, 1.2, (2000, 4))
+    levels = np.where(random.random((2000, 4)) < probabilities, 2.0, 0.0)
+    prevalences = (levels > 0).mean(axis=0).tolist()
+    found = intervals(levels, probabilities > 0.5, probabilities, SECTORS, 300, prevalences=prevalences)
+    errors = brier_scores(levels, probabilities, prevalences, SECTORS)
+    errors |= calibration_errors(levels, probabilities, prevalences, SECTORS)
+    assert set(found) == {*evaluate(levels, probabilities > 0.5, probabilities, SECTORS).metrics(), *errors}
+    for name, value in errors.items():
+        assert 0 <= found[name][0] <= value <= found[name][1] <= 1, name
+    assert found["ece_ev"][1] < 0.05
+
+
+def test_the_interval_of_a_brier_score_is_that_of_a_mean() -> None:
+    random = np.random.default_rng(0)
+    probabilities = random.random((1000, 1))
+    levels = np.where(random.random((1000, 1)) < probabilities, 2.0, 0.0)
+    share = float((levels > 0).mean())
+    low, high = intervals(levels, levels > 0, probabilities, ["ev"], 2000, prevalences=[share])["brier_ev"]
+    squares = (probabilities - (levels > 0)) ** 2
+    error = 1.96 * squares.std() / np.sqrt(1000)
+    assert (low, high) == (
+        pytest.approx(squares.mean() - error, abs=0.003),
+        pytest.approx(squares.mean() + error, abs=0.003),
+    )
+
+
+@given(seed=seeds, bins=st.integers(1, 20), prevalence=st.floats(0.01, 0.99))
+@settings(max_examples=40, deadline=None)
+def test_bins_hold_every_article_once(seed: int, bins: int, prevalence: float) -> None:
+    random = np.random.default_rng(seed)
+    n = int(random.integers(2, 80))
+    probabilities, positive = np.round(random.random(n), 1), random.random(n) < 0.4
+    positive[:2] = True, False
+    found = calibration_bins(probabilities, positive, prevalence, bins)
+    assert 1 <= found.articles.size <= bins
+    assert found.articles.min() >= 1
+    assert found.articles.sum() == n
+    assert (found.articles * found.found).sum() == pytest.approx(positive.sum())
+    corrected = at_share(probabilities, prevalence, positive.mean())
+    assert (found.articles * found.promised).sum() == pytest.approx(corrected.sum())
+    assert (np.diff(found.promised) > -1e-12).all()
+    error = expected_calibration_error(probabilities, positive, prevalence, bins)
+    assert abs(corrected.mean() - positive.mean()) - 1e-9 <= error <= 1  # one bin hides the most
+
+
+def test_bins_of_distinct_probabilities_hold_equally_many() -> None:
+    probabilities = np.random.default_rng(0).permutation(1000) / 1000
+    found = calibration_bins(probabilities, probabilities > 0.5, 0.3)
+    assert found.articles.tolist() == [100] * 10
