@@ -3,7 +3,16 @@
     python train.py                                     # the bundled corpus -> models/candidate
     python train.py --data my-articles.jsonl            # with your own labelled articles
     python train.py --prevalence ev=0.1                 # thresholds for a stream with many EV stories
-    python train.py --output models/sektor              # replace the shipped model
+    python train.py --evaluate labelled.jsonl           # also scored on a file that takes no part in training
+    python train.py --no-tracking --output models/sektor --notes models/ablation.md    # replace the shipped model
+
+    python train.py --promote 3                         # version 3 is the champion from now on; nothing is trained
+    python train.py --rollback                          # the version that was it before is the champion again
+
+A run is recorded in MLflow and its model registered as `sektor`. It becomes `champion` only if it beats the present
+champion beyond noise on articles that neither has seen in training (`models.promotion`): a tenth of all articles,
+chosen by a hash of their words and so the same in every run, is reserved for that, or a file is named with --evaluate.
+A run that is not recorded (--no-tracking) learns from all articles, as the shipped model did.
 
 Needs the `train` extra: pip install "sektor[train]". Labelled articles: see data/README.md.
 """
@@ -11,37 +20,42 @@ Needs the `train` extra: pip install "sektor[train]". Labelled articles: see dat
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import math
 import os
-import platform
 import sys
+import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TextIO
 
-import numpy as np
-import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from predict import refuse_shadows
 
 refuse_shadows("data", "features", "models")
 
-from data.corpus import Corpus, folds, read_corpus
+from data.corpus import Corpus, read_corpus
 from data.duplicates import deduplicate
 from data.lexicon import Entry, lexicon_digest, read_lexicon
+from data.reserve import RESERVED, Divided, divide, write_fingerprints
 from data.sectors import Sector, read_sectors
-from models.calibration import calibrate, sigmoid
+from features.arrays import arrow_array
 from models.card import model_card
-from models.evaluation import Evaluation, evaluate
-from models.store import Model, refuse_to_replace, write_model
-from models.uncertainty import calibration_errors, intervals
+from models.measurement import Measurement, articles_table, measure
+from models.predictor import Predictor
+from models.promotion import Verdict, contest
+from models.steps import Steps
+from models.store import refuse_to_replace, write_model
+from models.training import Settings, Trained, splits, train
 
 if TYPE_CHECKING:
     from models.classifier import Configuration
+    from models.tracking import DatasetRecord, Record, Run
 
 HOME: Final = Path(__file__).resolve().parent
 ROOT: Final = (
@@ -49,58 +63,57 @@ ROOT: Final = (
 )  # an installed train.py works where it is called
 BUNDLED: Final = HOME / "data" / "articles"
 CANDIDATE: Final = ROOT / "models" / "candidate"
-VERSIONS: Final = ("numpy", "pyarrow", "PySastrawi", "scikit-learn")  # those that can change what is learned
+
+__all__ = ["BUNDLED", "Settings", "Trained", "main", "splits", "train"]
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How a run is done, beside the configuration of the model.
+class Job:
+    """What a run is to do: the options, read and checked.
 
-    folds: of the cross-validation that probabilities and thresholds come from. beta: how many times as much recall
-    counts as precision when a threshold is chosen. jobs: processes for cross-validation and stemming. whole_files:
-    whether the articles of a file stay together in cross-validation, where there are files enough.
+    paths: the articles. search: how many configurations to try, 0 for none. fixed: the settings of the configuration
+    that were given and so are not searched. reserve: the share of the articles that is kept to judge models by.
+    evaluate: a labelled file that takes no part in training, or None. output: the folder of the model. notes: Markdown
+    for the end of its card.
     """
 
-    folds: int = 10
-    beta: float = 1.25
-    seed: int = 0
-    jobs: int = 1
-    whole_files: bool = True
+    paths: Sequence[Path]
+    sectors: Sequence[Sector]
+    lexicon: Sequence[Entry]
+    configuration: Configuration
+    settings: Settings
+    search: int
+    fixed: Sequence[str]
+    reserve: float
+    evaluate: Path | None
+    learning_curve: bool
+    output: Path
+    notes: str
+
+    def parameters(self) -> dict[str, object]:
+        """Every resolved setting, for the record."""
+        return {
+            **asdict(self.configuration),
+            **asdict(self.settings),
+            **{f"prevalence_{sector.id}": sector.prevalence for sector in self.sectors},
+            "data": self.paths,
+            "lexicon": lexicon_digest(self.lexicon),
+            "lexicon_entries": len(self.lexicon),
+            "search": self.search,
+            "reserve": self.reserve,
+            "evaluate": self.evaluate,
+            "learning_curve": self.learning_curve,
+            "output": self.output,
+        }
 
 
 @dataclass(frozen=True)
-class Trained:
-    """A model and its figures: those of out-of-fold predictions for the articles it was trained on."""
+class Articles:
+    """The articles of a run. divided: those to learn from and to judge by. evaluated: those of --evaluate."""
 
-    model: Model
-    evaluation: Evaluation
-
-
-def splits(corpus: Corpus, settings: Settings) -> list[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]:
-    """The folds of the cross-validation; every fold leaves articles of both kinds in every sector to learn from.
-
-    Articles of one file are of one beat or outlet, and a model that saw its neighbours finds an article easier than
-    what it meets in use. So files stay whole where there are at least two for each fold; else each article is split
-    off for itself.
-    """
-    files = corpus.files()
-    choices = [np.arange(len(corpus))]
-    if settings.whole_files and np.unique(files).size >= 2 * settings.folds:
-        choices.insert(0, files)
-    for groups in choices:
-        parts = folds(corpus.levels, groups, settings.folds, settings.seed)
-        positive, known = corpus.levels >= 1, ~np.isnan(corpus.levels)
-        lacking = [
-            k
-            for k in range(len(corpus.sectors))
-            if not all({0, 1} <= set(positive[rest, k][known[rest, k]].tolist()) for rest, _ in parts)
-        ]
-        if not lacking:
-            return parts
-    raise ValueError(
-        f"sector {corpus.sectors[lacking[0]]!r}: all articles of a kind came into one of {settings.folds} folds, "
-        "expected more such articles (or another --folds or --seed)"
-    )
+    divided: Divided
+    duplicates: int
+    evaluated: Corpus | None
 
 
 @dataclass
@@ -111,98 +124,12 @@ class Progress:
     """The folder of the finished model; None before it stands there."""
 
 
-def train(
-    corpus: Corpus,
-    sectors: Sequence[Sector],
-    configuration: Configuration,
-    settings: Settings | None = None,
-    duplicates: int = 0,
-    lexicon: Sequence[Entry] = (),
-) -> Trained:
-    """Cross-validate, calibrate, and fit on everything.
-
-    Parameters: corpus, without duplicates; sectors, those of the corpus, with the prevalence to expect; duplicates, how
-    many were dropped, for the record; lexicon, what is known of the sectors' terms.
-    Raises ValueError if a sector has fewer positive or negative articles than folds, or none of a kind beside a fold.
-    """
-    from features.vectorizer import StemVectorizer
-    from models.classifier import lexicon_groups, out_of_fold_scores, pipeline
-
-    settings = settings or Settings()
-    levels = corpus.levels
-    for k, sector in enumerate(sectors):
-        positive, negative = int((levels[:, k] >= 1).sum()), int((levels[:, k] == 0).sum())
-        if min(positive, negative) < settings.folds:
-            raise ValueError(
-                f"sector {sector.id!r}: found {positive} articles at level 1 or 2 and {negative} at level 0, "
-                f"expected at least {settings.folds} of each for {settings.folds} folds"
-            )
-    vectorizer = StemVectorizer(
-        min_df=configuration.min_df,
-        max_df=configuration.max_df,
-        bigram_min_df=configuration.bigram_min_df,
-        title_weight=configuration.title_weight,
-        terms=[entry.term for entry in lexicon],
-        workers=settings.jobs,
-    )
-    articles = corpus.articles()
-    counts = vectorizer.fit(articles).transform(articles)
-    groups = lexicon_groups(vectorizer.columns_of_terms_, lexicon, counts.shape[1]) if lexicon else None
-
-    parts = splits(corpus, settings)
-    scores = out_of_fold_scores(counts, levels, parts, configuration, settings.jobs, groups)
-    known = ~np.isnan(levels)
-    calibrations = tuple(
-        calibrate(scores[known[:, k], k], levels[known[:, k], k] >= 1, sector.prevalence, settings.beta)
-        for k, sector in enumerate(sectors)
-    )
-    slopes, offsets, thresholds = np.array([(c.slope, c.offset, c.threshold) for c in calibrations]).T
-    probabilities = sigmoid(slopes * scores + offsets)
-    predicted = probabilities >= thresholds
-    evaluation = evaluate(levels, predicted, probabilities, corpus.sectors)
-    trusted = intervals(levels, predicted, probabilities, corpus.sectors, seed=settings.seed)
-    prevalences = tuple(sector.prevalence for sector in sectors)
-    metrics = evaluation.metrics() | calibration_errors(levels, probabilities, prevalences, corpus.sectors)
-
-    fitted = pipeline(configuration, groups).fit(counts, levels)
-    classifier = fitted["sectors"]
-    model = Model(
-        sectors=corpus.sectors,
-        prevalences=prevalences,
-        terms=list(vectorizer.vocabulary_.terms),
-        document_frequency=vectorizer.document_frequency_.astype(np.int64),
-        # A stem that is in the vocabulary only as half of a lexicon's term counts for nothing by itself.
-        idf=fitted["tfidf"].idf_ * fitted["frequent"].kept_,
-        weights=np.ascontiguousarray(classifier.coef_.T),
-        intercepts=classifier.intercept_,
-        calibrations=calibrations,
-        words=vectorizer.words_,
-        title_weight=configuration.title_weight,
-        sublinear=configuration.sublinear,
-        training={
-            "articles": len(corpus),
-            "duplicates": duplicates,
-            "digest": corpus.digest(),
-            "counts": {sector: [levels[1], levels[2]] for sector, levels in corpus.counts().items()},
-            "configuration": asdict(configuration),
-            "lexicon": {"entries": len(lexicon), "digest": lexicon_digest(lexicon)},
-            "folds": settings.folds,
-            "beta": settings.beta,
-            "seed": settings.seed,
-            "metrics": {name: round(value, 6) for name, value in metrics.items()},
-            "intervals": {name: [round(end, 6) for end in ends] for name, ends in trusted.items()},
-            "versions": {"python": platform.python_version()}
-            | {name: importlib.metadata.version(name) for name in VERSIONS},
-        },
-    )
-    return Trained(model, evaluation)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code: 0, or 2 for input that is no use."""
     progress = Progress()
     try:
-        return _run(_parser().parse_args(argv), progress)
+        args = _parser().parse_args(argv)
+        return _move_champion(args) if args.promote is not None or args.rollback else _run(args, progress)
     except KeyboardInterrupt:
         done = "no model was written"
         if progress.written is not None:
@@ -217,10 +144,237 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
 
 
+def _run(args: argparse.Namespace, progress: Progress) -> int:
+    """Train, and record it."""
+    import sklearn  # noqa: F401  # without the train extra, say so before any work is done
+
+    job = _job(args)
+    refuse_to_replace(job.output)  # now, not after a minute of training
+    if args.no_tracking:
+        articles = _read(job)
+        _train_and_write(_searched(job, articles), articles, progress)
+        return 0
+    from models import tracking
+
+    with tracking.run("train.py", root=ROOT) as run:
+        never_began = run.failure is not None
+        if never_began:
+            _warn(f"{run.failure}; training goes on")
+        articles = _read(job)
+        job = _searched(job, articles, run)
+        trained, evaluated = _train_and_write(job, articles, progress)
+        recorded = None
+        if run.failure is None:
+            verdict = _verdict(run, job, articles, trained)
+            with _record(job, articles, trained, evaluated, verdict) as record:
+                recorded = run.log(record)
+    if never_began:
+        _warn("the model is written, the run is not recorded in MLflow")
+    elif run.failure:
+        _warn(str(run.failure))
+    elif recorded:
+        _say(f"MLflow: version {recorded.model_version} of sektor, {recorded.alias}: {recorded.reason}")
+        _say(f"to look at it: make ui (runs are in {recorded.tracking_uri})")
+    return 0
+
+
+def _read(job: Job) -> Articles:
+    """The articles, without repeats, divided into those to learn from and those to judge by."""
+    names = [sector.id for sector in job.sectors]
+    evaluated = None if job.evaluate is None else read_corpus([job.evaluate], names)
+    corpus, dropped = deduplicate(read_corpus(job.paths, names))
+    divided = divide(corpus, job.reserve, evaluated)
+    _say(f"{len(divided.training):,} articles to learn from; {len(dropped):,} more repeat one of them and were dropped")
+    if len(divided.reserved):
+        _say(f"{len(divided.reserved):,} more are reserved to judge models by: --reserve {job.reserve:g}")
+    if evaluated is not None:
+        _say(
+            f"{len(evaluated):,} articles to evaluate on; {divided.evaluated:,} that repeat one of them were left out "
+            "of the training"
+        )
+    if job.lexicon:
+        by_sector = Counter(entry.sector for entry in job.lexicon)
+        _say(f"{len(job.lexicon):,} lexicon entries: {', '.join(f'{name} {n:,}' for name, n in by_sector.items())}")
+    return Articles(divided, len(dropped), evaluated)
+
+
+def _searched(job: Job, articles: Articles, run: Run | None = None) -> Job:
+    """The job with the configuration that a search found, if one was asked for."""
+    if not job.search:
+        return job
+    from models.parallel import backend
+    from models.search import Trial, search
+
+    def tell(trial: Trial, number: int, total: int) -> None:
+        steps.step()
+        if run is not None:
+            run.log_trial(f"trial {number} of {total}", asdict(trial.configuration), trial.metrics, trial.failure)
+
+    settings, training = job.settings, articles.divided.training
+    with (
+        backend(settings.backend, settings.jobs, settings.scheduler),
+        Steps("search", job.search) as steps,
+    ):
+        found = search(
+            training,
+            job.sectors,
+            splits(training, settings),
+            job.search,
+            job.configuration,
+            lexicon=job.lexicon,
+            beta=settings.beta,
+            seed=settings.seed,
+            workers=settings.jobs,
+            fixed=job.fixed,
+            on_trial=tell,
+        )
+    _say(found.table())
+    _say(found.verdict())
+    return replace(job, configuration=found.chosen.configuration)
+
+
+def _train_and_write(job: Job, articles: Articles, progress: Progress) -> tuple[Trained, Measurement | None]:
+    """Train, write the model folder and print what came out: the run without its record."""
+    start = time.perf_counter()
+    divided = articles.divided
+    trained = train(
+        divided.training,
+        job.sectors,
+        job.configuration,
+        job.settings,
+        articles.duplicates,
+        job.lexicon,
+        len(divided.reserved),
+        job.learning_curve,
+    )
+    evaluated, notes = None, job.notes
+    if articles.evaluated is not None:
+        evaluated = measure(Predictor(trained.model), articles.evaluated, seed=job.settings.seed)
+        assert job.evaluate is not None
+        notes = f"## Evaluation on {job.evaluate.name}\n\n{evaluated.measured.markdown()}\n{notes}"
+    shown = job.output.resolve()
+    shown = shown.relative_to(Path.cwd()) if shown.is_relative_to(Path.cwd()) else shown
+    write_model(trained.model, job.output, model_card(trained.model, notes))
+    progress.written = shown
+    terms, folds = len(trained.model.terms), job.settings.folds
+    _say(f"{terms:,} terms; figures of {folds}-fold cross-validation, thresholds included:")
+    _say(trained.measured.table())
+    if evaluated is not None and job.evaluate is not None:
+        _say(f"figures of the articles of {job.evaluate.name}:")
+        _say(evaluated.measured.table())
+    if trained.curve is not None:
+        _say("the same with fewer articles to learn from:")
+        _say(trained.curve.table())
+    _say(f"model written to {shown} after {time.perf_counter() - start:.0f} s")
+    return trained, evaluated
+
+
+def _verdict(run: Run, job: Job, articles: Articles, trained: Trained) -> Verdict | None:
+    """Whether the champion is to give way; None if there is none."""
+    champion = run.champion()
+    if champion is None:
+        return None
+    judging = articles.divided.reserved
+    if articles.evaluated is not None:
+        judging, _ = deduplicate(articles.evaluated)
+    return contest(champion, trained.model, articles.divided.fingerprints, judging, job.settings.seed)
+
+
+@contextmanager
+def _record(
+    job: Job, articles: Articles, trained: Trained, evaluated: Measurement | None, verdict: Verdict | None
+) -> Iterator[Record]:
+    """What MLflow is given of a run; its files are there as long as the context lasts."""
+    from models import plots, registry, tracking
+
+    training = articles.divided.training
+    model, measured = trained.model, trained.measured
+    metrics = {f"cv_{name}": value for name, value in measured.metrics().items()}
+    metrics |= {f"threshold_{s}": c.threshold for s, c in zip(model.sectors, model.calibrations, strict=True)}
+    metrics |= {} if verdict is None else verdict.metrics()
+    datasets = {"training": _dataset("articles", training, job.paths, duplicates=articles.duplicates)}
+    table = articles_table(training, trained.predictions).append_column("fold", arrow_array(trained.folds))
+    thresholds = [calibration.threshold for calibration in model.calibrations]
+    drawn = {
+        f"plots/{name}.png": figure
+        for name, figure in plots.evaluation_figures(
+            training.levels,
+            *trained.predictions,
+            thresholds,
+            model.prevalences,
+            model.sectors,
+            f"{len(training):,} training articles, out of fold",
+        ).items()
+    }
+    drawn["plots/telling-words.png"] = plots.telling_words(model)
+    if trained.curve is not None:
+        drawn["plots/learning-curve.png"] = plots.learning_curve(trained.curve)
+    tables: dict[str, pa.Table] = {"tables/out-of-fold.parquet": table}
+    if len(articles.divided.reserved):
+        reserved = measure(Predictor(model), articles.divided.reserved, seed=job.settings.seed)
+        metrics |= {f"reserved_{name}": value for name, value in reserved.measured.metrics().items()}
+        tables["tables/reserved.parquet"] = reserved.articles
+        datasets["promotion"] = _dataset("reserved", articles.divided.reserved, job.paths)
+    if evaluated is not None and articles.evaluated is not None and job.evaluate is not None:
+        metrics |= {f"eval_{name}": value for name, value in evaluated.measured.metrics().items()}
+        tables["tables/evaluated.parquet"] = evaluated.articles
+        of = f"{len(articles.evaluated):,} articles of {job.evaluate.name}"
+        for name, figure in plots.evaluation_figures(
+            articles.evaluated.levels, *evaluated.predictions, thresholds, model.prevalences, model.sectors, of
+        ).items():
+            drawn[f"plots/evaluation-{name}.png"] = figure
+        datasets["evaluation"] = _dataset(job.evaluate.stem, articles.evaluated, [job.evaluate])
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        files = {place: folder / Path(place).name for place in (*tables, *drawn, registry.TRAINING_ARTICLES)}
+        for place, figure in drawn.items():
+            plots.save(figure, files[place])
+        for place, table in tables.items():
+            pq.write_table(table, files[place], compression="zstd")
+        write_fingerprints(articles.divided.fingerprints, files[registry.TRAINING_ARTICLES])
+        yield tracking.Record(
+            parameters=job.parameters(),
+            metrics=metrics,
+            datasets=datasets,
+            bundle=job.output,
+            sectors=model.sectors,
+            files=files,
+            verdict=verdict,
+        )
+
+
+def _dataset(name: str, corpus: Corpus, source: Sequence[Path], **counts: int) -> DatasetRecord:
+    from models.tracking import DatasetRecord
+
+    levels = {f"{sector}.{level}": n for sector, of in corpus.counts().items() for level, n in of.items()}
+    return DatasetRecord(
+        name=name,
+        digest=corpus.digest(),
+        source=source,
+        counts={"articles": len(corpus), **counts, **levels},
+        columns={"id": "string", "title": "string", "text": "string"} | dict.fromkeys(corpus.sectors, "double"),
+    )
+
+
+def _move_champion(args: argparse.Namespace) -> int:
+    """Move the alias by hand and say where it stands."""
+    from models import registry
+
+    if args.rollback and args.promote is not None:
+        raise ValueError("found --promote and --rollback, expected one of them")
+    moved = registry.roll_back(ROOT) if args.rollback else registry.promote(args.promote, ROOT)
+    if moved.version == moved.before:
+        _say(f"version {moved.version} of sektor is champion already")
+    else:
+        before = "" if moved.before is None else f" instead of version {moved.before}"
+        _say(f"version {moved.version} of sektor is champion now{before}: models:/sektor@champion")
+    return 0
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="sektor-train",
-        description="Train a model, log the run to MLflow, write the model folder.",
+        description="Train a model, record the run in MLflow, write the model folder.",
         epilog="MLflow: mlflow.db beside this script, or the server named by MLFLOW_TRACKING_URI.",
     )
     data = parser.add_argument_group("data")
@@ -249,31 +403,107 @@ def _parser() -> argparse.ArgumentParser:
     model.add_argument("--regularization", type=float, metavar="C", help="inverse strength of the L2 penalty")
     model.add_argument("--class-weight", choices=["balanced"], help="weigh both classes of a sector alike")
     model.add_argument(
+        "--loss", choices=["logistic", "squared_hinge"], help="what the classifier minimises (default: logistic)"
+    )
+    model.add_argument(
         "--lexicon-weight",
         type=float,
         metavar="W",
         help="how strongly terms of a lexicon's group share a weight",
     )
     model.add_argument("--no-sublinear", action="store_true", help="weigh a term by its count c, not by 1 + ln c")
-    run = parser.add_argument_group("run")
-    run.add_argument(
+    model.add_argument("--output", type=Path, default=CANDIDATE, metavar="FOLDER", help="(default: models/candidate)")
+    model.add_argument("--notes", type=Path, metavar="FILE", help="Markdown that is put at the end of the model card")
+    selection = parser.add_argument_group("selection")
+    selection.add_argument(
+        "--search", type=int, metavar="N", help="try N configurations by cross-validation, and take the best"
+    )
+    selection.add_argument(
+        "--backend",
+        choices=["loky", "dask", "spark"],
+        default=Settings.backend,
+        help="where to try them: processes of this machine, or a cluster (default: %(default)s)",
+    )
+    selection.add_argument("--scheduler", metavar="ADDRESS", help="of the cluster, as in tcp://HOST:8786")
+    selection.add_argument("--seed", type=int, default=Settings.seed, metavar="N", help="(default: %(default)s)")
+    selection.add_argument(
+        "--jobs", type=int, default=Settings.jobs, metavar="N", help="processes (default: %(default)s)"
+    )
+    evaluation = parser.add_argument_group("evaluation")
+    evaluation.add_argument(
+        "--evaluate",
+        type=Path,
+        metavar="FILE",
+        help="labelled articles that take no part in training: score the model on them, and judge it by them",
+    )
+    evaluation.add_argument(
+        "--learning-curve", action="store_true", help="also learn from fewer articles, to see whether more would help"
+    )
+    evaluation.add_argument(
         "--folds",
         type=int,
         default=Settings.folds,
         metavar="N",
         help="of the cross-validation (default: %(default)s)",
     )
-    run.add_argument("--split-files", action="store_true", help="let cross-validation part the articles of one file")
-    run.add_argument(
+    evaluation.add_argument(
+        "--split-files", action="store_true", help="let cross-validation part the articles of one file"
+    )
+    evaluation.add_argument(
         "--beta", type=float, default=Settings.beta, metavar="B",
         help="recall counts B times as much as precision in a threshold (default: %(default)s)",
     )  # fmt: skip
-    run.add_argument("--seed", type=int, default=Settings.seed, metavar="N", help="(default: %(default)s)")
-    run.add_argument("--jobs", type=int, default=Settings.jobs, metavar="N", help="processes (default: %(default)s)")
-    run.add_argument("--output", type=Path, default=CANDIDATE, metavar="FOLDER", help="(default: models/candidate)")
-    run.add_argument("--notes", type=Path, metavar="FILE", help="Markdown that is put at the end of the model card")
-    run.add_argument("--no-tracking", action="store_true", help="do not log to MLflow")
+    record = parser.add_argument_group("record")
+    record.add_argument(
+        "--no-tracking", action="store_true", help="do not record the run: then nothing is reserved, either"
+    )
+    record.add_argument(
+        "--reserve",
+        type=float,
+        metavar="SHARE",
+        help=f"of the articles, kept from training to judge models by (default: {RESERVED:g}; 0 with --no-tracking)",
+    )
+    record.add_argument("--promote", metavar="VERSION", help="make this version the champion; trains nothing")
+    record.add_argument(
+        "--rollback", action="store_true", help="make the champion before this one it again; trains nothing"
+    )
     return parser
+
+
+def _job(args: argparse.Namespace) -> Job:
+    """What the options ask for; raises ValueError for what is no use, before any work is done."""
+    sectors = _with_prevalence(read_sectors(None if args.sectors is None else Path(args.sectors)), args.prevalence)
+    configuration = _configuration(args)
+    settings = _settings(args)
+    paths = [*([] if args.no_bundled else [BUNDLED]), *map(Path, args.data)]
+    if not paths:
+        raise ValueError("--no-bundled without --data leaves nothing to train on")
+    if not args.no_bundled and not BUNDLED.is_dir():
+        raise ValueError("the bundled articles are not installed (only a clone has them): use --no-bundled --data PATH")
+    if args.no_lexicon and args.lexicon is not None:
+        raise ValueError("found --lexicon and --no-lexicon, expected one of them")
+    lexicon = () if args.no_lexicon else read_lexicon([sector.id for sector in sectors], args.lexicon)
+    _require(args, "reserve", lambda share: 0 <= share < 1, "a share from 0 to less than 1")
+    reserve = args.reserve
+    if reserve is None:
+        reserve = 0.0 if args.no_tracking else RESERVED
+    notes = "" if args.notes is None else _notes(args.notes)
+    _require(args, "search", lambda number: number >= 1, "at least 1")
+    fixed = [name for name in asdict(configuration) if getattr(args, name, None) is not None]
+    return Job(
+        paths=paths,
+        sectors=sectors,
+        lexicon=lexicon,
+        configuration=configuration,
+        settings=settings,
+        search=args.search or 0,
+        fixed=[*fixed, *(["sublinear"] if args.no_sublinear else [])],
+        reserve=reserve,
+        evaluate=args.evaluate,
+        learning_curve=args.learning_curve,
+        output=args.output,
+        notes=notes,
+    )
 
 
 def _say(text: str, stream: TextIO | None = None) -> None:
@@ -289,104 +519,6 @@ def _say(text: str, stream: TextIO | None = None) -> None:
 
 def _warn(text: str) -> None:
     _say(f"sektor-train: {text}", sys.stderr)
-
-
-def _run(args: argparse.Namespace, progress: Progress) -> int:
-    import sklearn  # noqa: F401  # without the train extra, say so before any work is done
-
-    sectors = _with_prevalence(read_sectors(None if args.sectors is None else Path(args.sectors)), args.prevalence)
-    configuration = _configuration(args)
-    settings = _settings(args)
-    paths = [*([] if args.no_bundled else [BUNDLED]), *map(Path, args.data)]
-    if not paths:
-        raise ValueError("--no-bundled without --data leaves nothing to train on")
-    refuse_to_replace(args.output)  # now, not after a minute of training
-    if not args.no_bundled and not BUNDLED.is_dir():
-        raise ValueError("the bundled articles are not installed (only a clone has them): use --no-bundled --data PATH")
-
-    if args.no_lexicon and args.lexicon is not None:
-        raise ValueError("found --lexicon and --no-lexicon, expected one of them")
-    lexicon = () if args.no_lexicon else read_lexicon([sector.id for sector in sectors], args.lexicon)
-    notes = "" if args.notes is None else _notes(args.notes)
-
-    if args.no_tracking:
-        _train_and_write(args.output, paths, sectors, lexicon, configuration, settings, progress, notes)
-        return 0
-    from models import tracking
-
-    with tracking.run("train.py", root=ROOT) as run:
-        never_began = run.failure is not None
-        if never_began:
-            _warn(f"{run.failure}; training goes on")
-        trained, corpus, dropped = _train_and_write(
-            args.output, paths, sectors, lexicon, configuration, settings, progress, notes
-        )
-        counts = {f"{name}.{level}": n for name, by_level in corpus.counts().items() for level, n in by_level.items()}
-        recorded = run.log(
-            tracking.Record(
-                parameters={
-                    **asdict(configuration),
-                    **asdict(settings),
-                    **{f"prevalence_{sector.id}": sector.prevalence for sector in sectors},
-                    "data": paths,
-                    "lexicon": lexicon_digest(lexicon),
-                    "output": args.output,
-                },
-                metrics={f"cv_{name}": value for name, value in trained.model.training["metrics"].items()}
-                | {
-                    f"threshold_{s}": c.threshold
-                    for s, c in zip(corpus.sectors, trained.model.calibrations, strict=True)
-                },
-                dataset=tracking.DatasetRecord(
-                    name="articles",
-                    digest=corpus.digest(),
-                    source=paths,
-                    counts={"articles": len(corpus), "duplicates": dropped, **counts},
-                    columns={"id": "string", "title": "string", "text": "string"}
-                    | dict.fromkeys(corpus.sectors, "double"),
-                ),
-                bundle=args.output,
-                sectors=corpus.sectors,
-            )
-        )
-    if never_began:
-        _warn("the model is written, the run is not recorded in MLflow")
-    elif run.failure:
-        _warn(str(run.failure))
-    elif recorded:
-        _say(
-            f"MLflow: version {recorded.model_version} of sektor, {recorded.alias} "
-            f"(make ui, or {recorded.tracking_uri})"
-        )
-    return 0
-
-
-def _train_and_write(
-    output: Path,
-    paths: Sequence[Path],
-    sectors: Sequence[Sector],
-    lexicon: Sequence[Entry],
-    configuration: Configuration,
-    settings: Settings,
-    progress: Progress,
-    notes: str,
-) -> tuple[Trained, Corpus, int]:
-    """Read, train, write the model folder and print what came out: the run without its record."""
-    start = time.perf_counter()
-    corpus, dropped = deduplicate(read_corpus(paths, [sector.id for sector in sectors]))
-    _say(f"{len(corpus):,} articles to learn from; {len(dropped):,} more repeat one of them and were dropped")
-    if lexicon:
-        by_sector = Counter(entry.sector for entry in lexicon)
-        _say(f"{len(lexicon):,} lexicon entries: {', '.join(f'{name} {n:,}' for name, n in by_sector.items())}")
-    trained = train(corpus, sectors, configuration, settings, len(dropped), lexicon)
-    shown = output.resolve()
-    shown = shown.relative_to(Path.cwd()) if shown.is_relative_to(Path.cwd()) else shown
-    write_model(trained.model, output, model_card(trained.model, notes))
-    progress.written = shown
-    _say(f"{len(trained.model.terms):,} terms; figures of {settings.folds}-fold cross-validation, thresholds included:")
-    _say(trained.evaluation.table())
-    _say(f"model written to {shown} after {time.perf_counter() - start:.0f} s")
-    return trained, corpus, len(dropped)
 
 
 def _notes(path: Path) -> str:
@@ -420,7 +552,16 @@ def _configuration(args: argparse.Namespace) -> Configuration:
     """The default configuration with what the options change."""
     from models.classifier import Configuration
 
-    names = ("min_df", "max_df", "bigram_min_df", "title_weight", "regularization", "class_weight", "lexicon_weight")
+    names = (
+        "min_df",
+        "max_df",
+        "bigram_min_df",
+        "title_weight",
+        "regularization",
+        "class_weight",
+        "lexicon_weight",
+        "loss",
+    )
     changes = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     for name in ("min_df", "title_weight", "regularization", "max_df", "lexicon_weight"):
         _require(args, name, lambda value: 0 < value < math.inf, "more than 0")
@@ -436,7 +577,7 @@ def _settings(args: argparse.Namespace) -> Settings:
     _require(args, "beta", lambda value: 0 < value < math.inf, "more than 0")
     _require(args, "jobs", lambda number: number >= 1, "at least 1")
     _require(args, "seed", lambda number: 0 <= number < 2**32, "a whole number from 0 to 4294967295")
-    return Settings(args.folds, args.beta, args.seed, args.jobs, not args.split_files)
+    return Settings(args.folds, args.beta, args.seed, args.jobs, args.backend, args.scheduler, not args.split_files)
 
 
 def _require(args: argparse.Namespace, name: str, holds: Callable[[float], bool], expected: str) -> None:

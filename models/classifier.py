@@ -6,7 +6,7 @@ It starts from counts (`features.vectorizer`), so that cross-validation stems ev
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Final, Self
@@ -210,12 +210,13 @@ def out_of_fold_scores(
     configuration: Configuration,
     jobs: int | None = None,
     groups: csr_array | None = None,
+    on_fold: Callable[[], None] | None = None,
 ) -> Floats:
     """Decision scores of every article by a pipeline that was not fitted on it.
 
     Parameters: counts (n_articles, n_terms); levels (n_articles, n_sectors), nan unknown; folds, (train, test) pairs
     whose test parts cover every article once; jobs, processes of this machine, None for those of the surrounding
-    `models.parallel.backend` or else one; groups, see `pipeline`.
+    `models.parallel.backend` or else one; groups, see `pipeline`; on_fold, called as each fold is done.
     Returns: (n_articles, n_sectors), the same on every backend.
     """
     scores = np.full(levels.shape, np.nan)
@@ -223,6 +224,8 @@ def out_of_fold_scores(
     with nullcontext() if jobs is None else backend(jobs=jobs):
         for (_, test), part in zip(folds, each(_scores_of_fold, calls), strict=True):
             scores[test] = part
+            if on_fold is not None:
+                on_fold()
     return scores
 
 

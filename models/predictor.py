@@ -5,6 +5,7 @@ Only numpy, pyarrow and PySastrawi are imported: no scikit-learn, no MLflow.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -19,9 +20,10 @@ from features.strings import string_array
 from features.vocabulary import Vocabulary
 from models.explanation import Explanation, explain
 from models.scoring import Labels, Scorer
-from models.store import Model, read_model
+from models.store import Model, VersionWarning, read_model, version_differences
 
 SHIPPED_MODEL: Final = Path(__file__).resolve().with_name("sektor")
+TRACKED: Final = ("models:/", "runs:/")  # how the name of a model begins that MLflow keeps
 BATCH_ARTICLES: Final = 1024  # articles that go through the data flow together
 BATCH_BYTES: Final = 16 << 20  # and characters, whichever is reached first
 EXPLAINED_TOGETHER: Final = 64  # articles, whose explanations are worked out side by side
@@ -73,9 +75,18 @@ class Predictor:
     def load(cls, folder: str | Path | None = None, thresholds: Mapping[str, float] | None = None) -> Self:
         """The predictor of a model folder, by default the model shipped with this package.
 
-        Raises `models.store.StoreError` (a ValueError) in one line if the folder holds no sound model.
+        A model that MLflow keeps is named by its URI: "models:/sektor@champion", "models:/sektor/3", "runs:/RUN". It is
+        fetched from where `train.py` records runs (MLFLOW_TRACKING_URI, else the local store); that takes the `train`
+        extra, and the seconds in which MLflow is imported.
+
+        Warns (`models.store.VersionWarning`) if it was trained with other versions of what predicts than are installed.
+        Raises `models.store.StoreError` or `models.connection.TrackingError` (both a ValueError) in one line if there
+        is no sound model.
         """
-        return cls(read_model(SHIPPED_MODEL if folder is None else Path(folder)), thresholds)
+        model = _read(SHIPPED_MODEL if folder is None else Path(folder))
+        if differences := version_differences(model):
+            warnings.warn(differences, VersionWarning, stacklevel=2)
+        return cls(model, thresholds)
 
     @property
     def sectors(self) -> tuple[str, ...]:
@@ -167,6 +178,16 @@ class Predictor:
                 strict=True,
             )
         ]
+
+
+def _read(name: Path) -> Model:
+    """The model of a folder, or one that MLflow keeps."""
+    if not name.as_posix().startswith(TRACKED):
+        return read_model(name)
+    from models.registry import fetched_bundle  # only then is MLflow imported
+
+    with fetched_bundle(name.as_posix()) as bundle:
+        return read_model(bundle)
 
 
 def _strings(values: Iterable[str | None], what: str, none: bool = False) -> list[str]:

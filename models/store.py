@@ -12,6 +12,7 @@ A linear model is a table, so it is kept as one. Nothing in the folder can execu
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import json
 import math
 import shutil
@@ -31,11 +32,18 @@ from features.strings import string_array
 from models.calibration import Calibration
 
 FORMAT: Final = 1
+DECISIVE: Final = ("numpy", "pyarrow", "PySastrawi")
+"""The distributions that take part in a prediction: another version of one could predict something else."""
+
 TERMS, WORDS, MODEL, CARD = "terms.parquet", "words.parquet", "model.json", "README.md"
 
 
 class StoreError(ValueError):
     """A model folder that cannot be read or written; the message is one line and names the file."""
+
+
+class VersionWarning(UserWarning):
+    """A model was trained with other versions than those that are installed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,6 +168,22 @@ def read_model(folder: Path) -> Model:
     except (AttributeError, LookupError, TypeError, ValueError) as error:  # of Arrow, too
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise StoreError(f"{source}: {reason}; expected a model as train.py writes it") from None
+
+
+def version_differences(model: Model) -> str:
+    """One line on the installed versions that differ from those the model was trained with; empty if none does."""
+    trained = model.training.get("versions")
+    if not isinstance(trained, Mapping):
+        return ""
+    found = []
+    for name in DECISIVE:
+        try:
+            installed = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:  # it is there, or nothing would run: by another way than pip
+            continue
+        if name in trained and trained[name] != installed:
+            found.append(f"{name} {trained[name]} ({installed} is installed)")
+    return f"the model was trained with {', '.join(found)}: predictions may differ a little" if found else ""
 
 
 def _model(description: Mapping[str, Any], terms: pa.Table, words: pa.Table) -> Model:

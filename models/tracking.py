@@ -1,18 +1,18 @@
-"""Everything MLflow: one training run, its data, figures, files and model, kept where they can be compared.
+"""A training run as MLflow keeps it: its settings, data, figures, files and model, where runs can be compared.
 
 How `train.py` uses it; nothing the tracker does ever costs the training its result:
 
     with tracking.run("train.py", root=repository) as run:  # a failure marks the run FAILED, Ctrl-C KILLED
         ...                                                 # train, evaluate, write the bundle
+        run.log_trial("trial 1", {...}, {...})              # a run within the run, for each configuration tried
+        champion = run.champion()                           # to judge the new model by, see `models.promotion`
         recorded = run.log(tracking.Record(...))            # Recorded, or None if the tracker failed
     if run.failure:
         print(run.failure, file=sys.stderr)                 # one line: what was not recorded, and why
 
-Where it goes: the server or database that the environment variable MLFLOW_TRACKING_URI names, else
-`mlflow.db` (SQLite) and `mlruns/` in `root`. No run holds an absolute path or a user's name of ours.
-(`mlflow.db` itself holds absolute artifact locations, because MLflow resolves them when an experiment is
-made: the file belongs to the folder it is in.) MLflow takes seconds to import and reads its settings from the
-environment as it is imported; therefore it is imported inside, after `_prepare_environment`.
+After the first failure the tracker is not asked again, but for the end of the run: a server that hangs costs its
+time-out twice, however much there is to record. No run holds an absolute path or a user's name of ours. Where runs are
+kept: see `models.connection`.
 """
 
 from __future__ import annotations
@@ -22,60 +22,52 @@ import json
 import os
 import platform
 import shutil
-import sqlite3
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
-from urllib.parse import urlsplit, urlunsplit
+from typing import TYPE_CHECKING, Final
+
+from models.connection import (
+    TrackingError,
+    create_store,
+    environment,
+    faults,
+    find_experiment,
+    tracking_uri,
+    without_password,
+)
+from models.promotion import Champion, Verdict
+from models.registry import (
+    CHALLENGER,
+    CHAMPION,
+    MODEL_NAME,
+    champion_version,
+    make_challenger,
+    make_champion,
+    read_champion,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.data.dataset import Dataset
     from mlflow.models import ModelSignature
 
-MODEL_NAME = "sektor"
-EXPERIMENT_NAME = "sektor"
-
-CHAMPION = "champion"
-"""Alias of the model version in use."""
-
-CHALLENGER = "challenger"
-"""Alias of the newest version that is not the champion."""
-
-ENVIRONMENT = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_LOGGING_LEVEL": "WARNING",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    "MLFLOW_UV_AUTO_DETECT": "false",
-    # A server that does not answer: by default MLflow asks eight times and waits 120 s each time. Here two
-    # times 12 s when something is logged, the same once more when the run is marked as ended: less than a
-    # minute.
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "12",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",
-}
-"""How MLflow is set unless the user's environment says otherwise."""
-
-SERVED_REQUIREMENTS = ("mlflow", "numpy", "pandas", "pyarrow", "PySastrawi", "tqdm")
+SERVED_REQUIREMENTS: Final = ("mlflow", "numpy", "pandas", "pyarrow", "PySastrawi", "tqdm")
 """The distributions a served model needs, pinned at the versions installed when it is logged."""
 
-REPORTED_VERSIONS = ("numpy", "pyarrow", "PySastrawi", "scikit-learn", "mlflow")
+REPORTED_VERSIONS: Final = ("numpy", "pyarrow", "PySastrawi", "scikit-learn", "scipy", "mlflow")
 """The distributions whose versions are recorded with a run: those that can change what is learned."""
 
-LONGEST_DESCRIPTION = 5000
+LONGEST_DESCRIPTION: Final = 5000
 """Characters; what MLflow's databases hold as the description of a model version."""
 
-_SOURCES = Path(__file__).resolve().parent.parent
-
-
-class TrackingError(Exception):
-    """The tracker is missing, does not answer or refuses. The message is one line."""
+_SOURCES: Final = Path(__file__).resolve().parent.parent
+_METRICS_A_CALL: Final = 1000  # the most that MLflow takes
+_PARAMETERS_A_CALL: Final = 100
 
 
 @dataclass(frozen=True)
@@ -100,7 +92,8 @@ class Record:
     parameters: Mapping[str, object]
     """Every resolved setting."""
     metrics: Mapping[str, float]
-    dataset: DatasetRecord
+    datasets: Mapping[str, DatasetRecord]
+    """What each was used for -> data set; the one for `training` must be among them."""
     bundle: Path
     """Folder of the trained model, its card in `README.md`."""
     sectors: Sequence[str]
@@ -108,6 +101,8 @@ class Record:
     files: Mapping[str, Path] = field(default_factory=dict)
     """Path within the run, such as `tables/out-of-fold.parquet` -> local file."""
     tags: Mapping[str, str] = field(default_factory=dict)
+    verdict: Verdict | None = None
+    """Whether the champion gives way; None if there was none."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +112,9 @@ class Recorded:
     run_id: str
     model_version: str
     alias: str
-    """`champion` for the first version of all, else `challenger`."""
+    """`champion` or `challenger`."""
+    reason: str
+    """Why, as the end of a sentence."""
     model_uri: str
     """What MLflow loads and serves, such as `models:/sektor/3`."""
     tracking_uri: str
@@ -131,11 +128,45 @@ class Run:
         self.failure: TrackingError | None = None
         """Why and what the tracker did not record; None as long as all went well."""
         self._root = root
-        self._imported = False
+        self._uri = ""
         self._run_id = ""
         self._experiment_id = ""
         self._model_id = ""
+        self._trials: list[str] = []  # runs within the run that have not ended
         self._recorded: Recorded | None = None
+
+    def log_trial(
+        self, name: str, parameters: Mapping[str, object], metrics: Mapping[str, float], failure: str = ""
+    ) -> None:
+        """Record one of several configurations tried, as a run within this one; failure: why it has no figures."""
+        if self.failure is not None:
+            return
+        try:
+            with faults():
+                client = self._client()
+                tags = {"mlflow.parentRunId": self._run_id, "mlflow.source.type": "LOCAL"}
+                trial = client.create_run(self._experiment_id, run_name=name, tags=tags).info.run_id
+                self._trials.append(trial)
+                self._log_batches(trial, {key: self._portable(value) for key, value in parameters.items()}, metrics)
+                if failure:
+                    client.set_tag(trial, "failure", failure)
+                client.set_terminated(trial, "FAILED" if failure else "FINISHED")
+                self._trials.remove(trial)
+        except TrackingError as error:
+            self.failure = _not_recorded(f"{name} and all after it", error)
+
+    def champion(self) -> Champion | None:
+        """The champion to judge a new model by; None if there is none, or the tracker fails, which sets `failure`."""
+        if self.failure is not None:
+            return None
+        try:
+            with faults():
+                client = self._client()
+                version = champion_version(client)
+                return None if version is None else read_champion(client, version)
+        except TrackingError as error:
+            self.failure = _not_recorded("all but the beginning of this run, for want of the champion", error)
+            return None
 
     def log(self, record: Record) -> Recorded | None:
         """Record a finished run and register its model; to be called once, when the bundle is written.
@@ -146,7 +177,7 @@ class Run:
             return None
         steps: dict[str, Callable[[Record], None]] = {
             "parameters and metrics": self._log_figures,
-            "data set": self._log_dataset,
+            "data set": self._log_datasets,
             "files": self._log_files,
             "model": self._log_model,
             "registered version": self._register_model,
@@ -154,7 +185,7 @@ class Run:
         missing = list(steps)
         try:
             for name, step in steps.items():
-                with _faults():
+                with faults():
                     step(record)
                 missing.remove(name)
         except TrackingError as error:
@@ -162,16 +193,14 @@ class Run:
         return self._recorded
 
     def _start(self, name: str) -> None:
-        import mlflow
+        import mlflow  # noqa: F401  # within `faults`, and before anything of it is used
 
-        self._imported = True
-        uri = _tracking_uri(self._root)
-        _create_store(uri)
-        mlflow.set_tracking_uri(uri)
-        client = mlflow.MlflowClient()
-        self._experiment_id = _find_experiment(client, uri)
-        # Not by `start_run`, which adds the user's name and the absolute paths of the script and a local
-        # remote.
+        uri = tracking_uri(self._root)
+        create_store(uri)
+        self._uri = uri
+        client = self._client()
+        self._experiment_id = find_experiment(client, uri)
+        # Not by `mlflow.start_run`, which adds the user's name and the absolute paths of the script and a local remote.
         run = client.create_run(
             self._experiment_id,
             tags={
@@ -182,19 +211,40 @@ class Run:
             },
         )
         self._run_id = run.info.run_id
-        mlflow.start_run(run_id=self._run_id)
 
     def _end(self, status: str) -> None:
+        for trial in self._trials:
+            self._client().set_terminated(trial, status)
+        self._client().set_terminated(self._run_id, status)
+
+    def _client(self) -> MlflowClient:
         import mlflow
 
-        if self._run_id:
-            mlflow.end_run(status)
+        return mlflow.MlflowClient(self._uri)
+
+    def _log_batches(
+        self, run_id: str, parameters: Mapping[str, str], metrics: Mapping[str, float], model_id: str | None = None
+    ) -> None:
+        """Parameters and figures in one call, but for those beyond what MLflow takes in one."""
+        import time
+
+        from mlflow.entities import Metric, Param
+
+        now = time.time_ns() // 1_000_000
+        figures = [Metric(key, value, now, 0, model_id=model_id, run_id=run_id) for key, value in metrics.items()]
+        settings = [Param(key, value) for key, value in parameters.items()]
+        room = _METRICS_A_CALL - _PARAMETERS_A_CALL
+        for number in range(max(-(-len(figures) // room), -(-len(settings) // _PARAMETERS_A_CALL))):
+            self._client().log_batch(
+                run_id,
+                metrics=figures[number * room : (number + 1) * room],
+                params=settings[number * _PARAMETERS_A_CALL : (number + 1) * _PARAMETERS_A_CALL],
+            )
 
     def _log_figures(self, record: Record) -> None:
-        import mlflow
-        from mlflow.entities import LoggedModelOutput
+        from mlflow.entities import LoggedModelOutput, RunTag
 
-        client = mlflow.MlflowClient()
+        client = self._client()
         parameters = {key: self._portable(value) for key, value in record.parameters.items()}
         model = client.create_logged_model(
             self._experiment_id,
@@ -205,61 +255,60 @@ class Run:
         )
         self._model_id = model.model_id
         client.log_outputs(self._run_id, [LoggedModelOutput(self._model_id, step=0)])
-        mlflow.set_tags(_tags(record))
-        mlflow.log_params(parameters)
-        mlflow.log_metrics({**record.metrics}, model_id=self._model_id)
+        client.log_batch(self._run_id, tags=[RunTag(key, value) for key, value in _tags(record).items()])
+        self._log_batches(self._run_id, parameters, record.metrics, self._model_id)
 
-    def _log_dataset(self, record: Record) -> None:
-        import mlflow
+    def _log_datasets(self, record: Record) -> None:
+        from mlflow.entities import DatasetInput, InputTag
 
-        files = [self._portable(Path(source)) for source in record.dataset.source]
-        dataset = _mlflow_dataset(record.dataset, files)
-        counts = {key: str(count) for key, count in record.dataset.counts.items()}
-        mlflow.log_input(dataset, context="training", tags=counts)
+        inputs = []
+        for use, dataset in record.datasets.items():
+            files = [self._portable(Path(source)) for source in dataset.source]
+            tags = {"mlflow.data.context": use, **{key: str(count) for key, count in dataset.counts.items()}}
+            entity = _mlflow_dataset(dataset, files)._to_mlflow_entity()
+            inputs.append(DatasetInput(entity, [InputTag(key, value) for key, value in tags.items()]))
+        self._client().log_inputs(self._run_id, inputs)
 
     def _log_files(self, record: Record) -> None:
-        import mlflow
-
         with tempfile.TemporaryDirectory() as folder:
             for name, path in {**record.files, "model-card.md": record.bundle / "README.md"}.items():
                 copy = Path(folder, name)
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, copy)
-            mlflow.log_artifacts(folder)
+            self._client().log_artifacts(self._run_id, folder)
 
     def _log_model(self, record: Record) -> None:
-        import mlflow
-
-        client = mlflow.MlflowClient()
+        client = self._client()
         with tempfile.TemporaryDirectory() as folder:
             _save_model(Path(folder, "model"), record, run_id=self._run_id, model_id=self._model_id)
             client.log_model_artifacts(self._model_id, str(Path(folder, "model")))
         client.finalize_logged_model(self._model_id, "READY")
 
     def _register_model(self, record: Record) -> None:
-        import mlflow
-
-        client = mlflow.MlflowClient()
+        client = self._client()
         _create_registered_model(client)
+        champion = champion_version(client)
+        becomes, reason = _decided(record.verdict, champion)
         version = client.create_model_version(
             MODEL_NAME,
             source=f"models:/{self._model_id}",
             run_id=self._run_id,
             model_id=self._model_id,
             tags=_tags(record),
-            description=_description((record.bundle / "README.md").read_text(encoding="utf-8")),
+            description=_description(becomes, reason, (record.bundle / "README.md").read_text(encoding="utf-8")),
         )
+        number = str(version.version)
         versions = json.dumps([{"name": MODEL_NAME, "version": version.version}])  # for MLflow's page
         client.set_logged_model_tags(self._model_id, {"mlflow.modelVersions": versions})
-        first = CHAMPION not in client.get_registered_model(MODEL_NAME).aliases
-        alias = CHAMPION if first else CHALLENGER
-        client.set_registered_model_alias(MODEL_NAME, alias, version.version)
+        (make_champion if becomes == CHAMPION else make_challenger)(client, number, reason)
+        client.set_tag(self._run_id, "promotion", f"{becomes}: {reason}")
         self._recorded = Recorded(
             run_id=self._run_id,
-            model_version=str(version.version),
-            alias=alias,
-            model_uri=f"models:/{MODEL_NAME}/{version.version}",
-            tracking_uri=_without_password(mlflow.get_tracking_uri()),
+            model_version=number,
+            alias=becomes,
+            reason=reason,
+            model_uri=f"models:/{MODEL_NAME}/{number}",
+            tracking_uri=without_password(self._uri),
         )
 
     def _portable(self, value: object) -> str:
@@ -279,169 +328,44 @@ class Run:
 def run(name: str, *, root: Path) -> Iterator[Run]:
     """Record what happens inside as one MLflow run.
 
-    `name` is shown as the run's source, usually the script; `root` is the folder for the local store. Never
-    raises for the tracker's sake: `Run.failure` then says what was not recorded, from the start on. The run
-    ends as FINISHED, as KILLED on KeyboardInterrupt, as FAILED on any other exception or if the tracker
-    failed.
+    `name` is shown as the run's source, usually the script; `root` is the folder for the local store. Never raises for
+    the tracker's sake: `Run.failure` then says what was not recorded, from the start on. The run ends as FINISHED, as
+    KILLED on KeyboardInterrupt, as FAILED on any other exception or if the tracker failed.
     """
-    _prepare_environment()
-    configured = os.environ.get("MLFLOW_TRACKING_URI")
-    run = Run(root.resolve())
-    status = "FAILED"
-    try:
+    with environment():
+        run = Run(root.resolve())
+        status = "FAILED"
         try:
-            with _faults():
-                run._start(name)
-        except TrackingError as error:
-            run.failure = _not_recorded("this run", error)
-        yield run
-        status = "FAILED" if run.failure else "FINISHED"
-    except KeyboardInterrupt:
-        status = "KILLED"
-        raise
-    finally:
-        if run._imported:  # else to end it would be to import MLflow again, for seconds, after Ctrl-C
             try:
-                with _faults():
-                    run._end(status)
+                with faults():
+                    run._start(name)
             except TrackingError as error:
-                run.failure = run.failure or _not_recorded("the end of this run", error)
-            finally:
-                _restore_tracking_uri(configured)
-
-
-def _prepare_environment() -> None:
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-
-
-def _restore_tracking_uri(uri: str | None) -> None:
-    """Undo `mlflow.set_tracking_uri`, which also sets the environment variable: that one stays the user's."""
-    import mlflow
-
-    mlflow.set_tracking_uri(None)  # type: ignore[arg-type]  # its own way back to the default
-    if uri is not None:
-        os.environ["MLFLOW_TRACKING_URI"] = uri
-
-
-@contextmanager
-def _faults() -> Iterator[None]:
-    """Turn what a missing, dead or refusing tracker raises into a TrackingError of one line."""
-    try:
-        from mlflow.exceptions import MlflowException
-        from sqlalchemy.exc import SQLAlchemyError
-    except ImportError as error:
-        raise TrackingError(f"{error}; install it with: pip install 'sektor[train]'") from error
-    try:
-        yield
-    # What requests raises is an OSError; a driver of another database may not be installed.
-    except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError, ImportError) as error:
-        raise TrackingError(_reason(error)) from error
+                run.failure = _not_recorded("this run", error)
+            yield run
+            status = "FAILED" if run.failure else "FINISHED"
+        except KeyboardInterrupt:
+            status = "KILLED"
+            raise
+        finally:
+            if run._run_id:
+                try:
+                    with faults():
+                        run._end(status)
+                except TrackingError as error:
+                    run.failure = run.failure or _not_recorded("the end of this run", error)
 
 
 def _not_recorded(what: str, error: TrackingError) -> TrackingError:
     return TrackingError(f"not recorded in MLflow: {what} ({error})")
 
 
-def _reason(error: Exception) -> str:
-    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
-    text = str(error)
-    if uri.startswith(("http://", "https://")):
-        server = _without_password(uri)
-        if "timed out" in text or "timeout" in text:
-            return f"{server} did not answer"
-        if "refused" in text:
-            return f"{server} refused the connection: is the server running?"
-        if "Max retries exceeded" in text or "Connection aborted" in text:
-            return f"{server} cannot be reached"
-        text = text.replace(uri, server)
-    lines = text.strip().splitlines() or [type(error).__name__]
-    return lines[0][:300]
-
-
-def _without_password(uri: str) -> str:
-    parts = urlsplit(uri)
-    if "@" not in parts.netloc:
-        return uri
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-
-
-# The store
-
-
-def _tracking_uri(root: Path) -> str:
-    return os.environ.get("MLFLOW_TRACKING_URI") or _sqlite_uri(root / "mlflow.db")
-
-
-def _sqlite_uri(file: Path) -> str:
-    from sqlalchemy.engine import URL
-
-    return URL.create("sqlite", database=str(file)).render_as_string()
-
-
-def _sqlite_file(uri: str) -> Path | None:
-    """The file of an SQLite store; None if the store is something else."""
-    from sqlalchemy.engine import make_url
-
-    if not uri.startswith("sqlite:"):
-        return None
-    name = make_url(uri).database
-    return Path(name).absolute() if name and name != ":memory:" else None
-
-
-def _create_store(uri: str) -> None:
-    """Create a fresh SQLite store whole or not at all, however many runs start together.
-
-    MLflow builds its tables in place over some seconds: a second run meets half of them, and so does the next
-    one if the first was interrupted. So they are built under another name and linked to the right one, which
-    only the first of several runs can do.
-    """
-    import mlflow
-
-    store = _sqlite_file(uri)
-    if store is None:
-        return
-    if store.exists():
-        _check_sqlite(store)
-        return
-    store.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=store.parent, prefix=f"{store.name}.", suffix=".partial") as folder:
-        fresh = Path(folder, store.name)
-        mlflow.MlflowClient(_sqlite_uri(fresh)).search_experiments(max_results=1)
-        try:
-            os.link(fresh, store)
-        except FileExistsError:
-            return
-        except OSError:  # a file system without links
-            if not store.exists():
-                os.replace(fresh, store)
-
-
-def _check_sqlite(store: Path) -> None:
-    """Raise sqlite3.Error if the file is no database, at once: MLflow would try for more than a minute."""
-    with closing(sqlite3.connect(store)) as connection:
-        connection.execute("PRAGMA schema_version")
-
-
-def _find_experiment(client: MlflowClient, uri: str) -> str:
-    """Identifier of the experiment of ours (MLFLOW_EXPERIMENT_NAME, else `sektor`), made if there is none."""
-    from mlflow.exceptions import MlflowException
-
-    name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT_NAME
-    experiment = client.get_experiment_by_name(name)
-    if experiment is None:
-        store = _sqlite_file(uri)
-        # By default MLflow puts them in the folder where Python was started, not beside the database.
-        location = (store.parent / "mlruns" / name).as_uri() if store else None
-        try:
-            return str(client.create_experiment(name, artifact_location=location))
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
-            experiment = client.get_experiment_by_name(name)  # another run that started just now made it
-            if experiment is None:
-                raise
-    return str(experiment.experiment_id)
+def _decided(verdict: Verdict | None, champion: str | None) -> tuple[str, str]:
+    """Which alias a new version gets, and why, given the champion at this moment."""
+    if champion is None:
+        return CHAMPION, "no version is champion yet"
+    if verdict is None or verdict.against != champion:
+        return CHALLENGER, f"version {champion} became champion while this model was trained: they were not compared"
+    return (CHAMPION if verdict.moves else CHALLENGER), verdict.reason
 
 
 def _create_registered_model(client: MlflowClient) -> None:
@@ -479,7 +403,7 @@ def _code_version(root: Path) -> dict[str, str]:
 
 def _tags(record: Record) -> dict[str, str]:
     """Those of run, model and version: versions of one name may differ in their sectors."""
-    return {**record.tags, "sectors": ", ".join(record.sectors), "data.digest": record.dataset.digest}
+    return {**record.tags, "sectors": ", ".join(record.sectors), "data.digest": record.datasets["training"].digest}
 
 
 def _mlflow_dataset(record: DatasetRecord, files: Sequence[str]) -> Dataset:
@@ -508,11 +432,13 @@ def _mlflow_dataset(record: DatasetRecord, files: Sequence[str]) -> Dataset:
     )
 
 
-def _description(card: str) -> str:
-    if len(card) <= LONGEST_DESCRIPTION:
-        return card
+def _description(becomes: str, reason: str, card: str) -> str:
+    """Why the version is what it became, and its card, as far as there is room."""
+    text = f"Registered as {becomes}: {reason}.\n\n{card}"
+    if len(text) <= LONGEST_DESCRIPTION:
+        return text
     rest = "\n\n(The whole card is the artifact `model-card.md` of the run.)"
-    return card[: LONGEST_DESCRIPTION - len(rest)] + rest
+    return text[: LONGEST_DESCRIPTION - len(rest)] + rest
 
 
 # The model
