@@ -127,7 +127,7 @@ def read_corpus(
     for path in map(Path, paths):
         arrays = _arrays(path)
         # What holds nothing but arrays has nothing for the other reader, which would refuse it.
-        if not arrays or any(suffix in EXTENSIONS for file in path.rglob("*") for suffix in file.suffixes):
+        if not arrays or any(_is_table(file) for file in _visible(path)):
             for batch in read(path):
                 gathered.add(batch)
         for file in arrays:
@@ -147,9 +147,8 @@ def _arrays(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path] if path.suffix.lower() == ARRAY_EXTENSION else []
     found = []
-    for file in sorted(path.rglob("*"), key=lambda file: file.relative_to(path).parts):
-        hidden = any(part.startswith(".") for part in file.relative_to(path).parts)
-        if file.suffix.lower() == ARRAY_EXTENSION and not hidden and file.is_file():
+    for file in _visible(path):
+        if file.suffix.lower() == ARRAY_EXTENSION:
             try:
                 with file.open(encoding="utf-8-sig", errors="replace") as stream:
                     array = stream.read(1024).lstrip().startswith("[")
@@ -158,6 +157,18 @@ def _arrays(path: Path) -> list[Path]:
             if array:
                 found.append(file)
     return found
+
+
+def _visible(folder: Path) -> list[Path]:
+    """The files of a folder that are not hidden, in sorted order."""
+    inside = {file: file.relative_to(folder).parts for file in folder.rglob("*") if file.is_file()}
+    files = [file for file, parts in inside.items() if not any(part.startswith(".") for part in parts)]
+    return sorted(files, key=lambda file: inside[file])
+
+
+def _is_table(file: Path) -> bool:
+    """Whether `data.reader` reads a file in a folder, compressed or not."""
+    return file.suffix.lower() != ARRAY_EXTENSION and any(suffix.lower() in EXTENSIONS for suffix in file.suffixes)
 
 
 class _Gathered:

@@ -129,8 +129,9 @@ def _tasks(path: Path, sectors: Sequence[str]) -> Iterator[_Task]:
         number, place, first = entries[0]
         of_task = {"id"} if "annotation_id" in first else set()
         data = {name: value for name, value in first.items() if name not in of_task}
-        annotations = [entry | {"place": where} for _, where, entry in entries if _is_annotated(entry)]
-        votes = [_flat_levels(entry, entry["place"], sectors) for entry in _last_of_each(annotations, "annotator")]
+        places = {id(entry): where for _, where, entry in entries}
+        last = _last_of_each([entry for _, _, entry in entries if _is_annotated(entry)], "annotator")
+        votes = [_flat_levels(entry, places[id(entry)], sectors) for entry in last]
         yield number, place, data, votes, False
 
 
