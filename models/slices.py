@@ -80,14 +80,15 @@ def members(titles: Sequence[str], texts: Sequence[str], styles: Sequence[str], 
     ranked = sorted(counts, key=lambda style: (-counts[style], style))
     if not ranked or counts[ranked[0]] == n:
         return kinds
-    of = np.array(styles, object)
+    number = {style: place for place, style in enumerate(ranked)}
+    numbers = np.array([number.get(style, -1) for style in styles])
     taken: set[str] = set()
     kinds += [
-        Members(_free(f"style_{_slug(style)}", taken), f"style: {_printable(style)}", of == style)
+        Members(_free(f"style_{_slug(style)}", taken), f"style: {_printable(style)}", numbers == number[style])
         for style in ranked[:MOST_STYLES]
     ]
     if rest := ranked[MOST_STYLES:]:
-        kinds.append(Members(_free("style_others", taken), f"{len(rest)} other styles", np.isin(of, rest)))
+        kinds.append(Members(_free("style_others", taken), f"{len(rest)} other styles", numbers >= MOST_STYLES))
     return kinds
 
 
