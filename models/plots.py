@@ -86,7 +86,7 @@ def precision_recall(
         if not positive.any():
             continue
         colour, line, marker = _colour(k), _line(k), _marker(k)
-        axes.step(*_precision_recall(positive, scores), where="post", lw=2, color=colour, ls=line)
+        axes.step(*_precision_recall(positive, scores), where="pre", lw=2, color=colour, ls=line)
         said = scores >= thresholds[k]
         hits = int((positive & said).sum())
         recall, precision = hits / positive.sum(), hits / said.sum() if said.any() else 1.0
@@ -326,14 +326,18 @@ def _iso_f1(axes: Axes, low: float) -> None:
 
 
 def _precision_recall(positive: Booleans, scores: Floats) -> tuple[Floats, Floats]:
-    """Recall, ascending, and the precision reached there, for each distinct score or enough of them as thresholds."""
+    """Recall, ascending from 0, and the precision reached there, at each distinct score or enough of them.
+
+    Each precision holds from the recall before to its own: the area below is the average precision.
+    """
     order = np.argsort(-scores, kind="stable")
     ordered = scores[order]
     last_of_tie = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
     if last_of_tie.size > MOST_POINTS:
         last_of_tie = last_of_tie[np.linspace(0, last_of_tie.size - 1, MOST_POINTS).astype(int)]
     hits = np.cumsum(positive[order])[last_of_tie]
-    return hits / positive.sum(), hits / (last_of_tie + 1)
+    recall, precision = hits / positive.sum(), hits / (last_of_tie + 1)
+    return np.append(0.0, recall), np.append(precision[:1], precision)
 
 
 def _share(chosen: Booleans) -> float:

@@ -17,7 +17,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from models import plots
-from models.evaluation import evaluate
+from models.evaluation import average_precision, evaluate
 from models.learning_curve import LearningCurve, Point
 from models.predictor import Predictor
 from models.uncertainty import calibration_bins, calibration_errors
@@ -115,15 +115,16 @@ def test_precision_recall_marks_the_chosen_thresholds() -> None:
 def test_a_curve_of_precision_passes_through_every_threshold() -> None:
     positive, scores = np.array([True, False, True, True, False]), np.array([0.9, 0.8, 0.7, 0.7, 0.1])
     recall, precision = plots._precision_recall(positive, scores)
-    assert recall == pytest.approx([1 / 3, 1 / 3, 1, 1])
-    assert precision == pytest.approx([1, 1 / 2, 3 / 4, 3 / 5])
+    assert recall == pytest.approx([0, 1 / 3, 1 / 3, 1, 1])
+    assert precision == pytest.approx([1, 1, 1 / 2, 3 / 4, 3 / 5])
+    assert (np.diff(recall) * precision[1:]).sum() == pytest.approx(average_precision(positive, scores))
 
 
 @pytest.mark.usefixtures("coarse")
 def test_many_articles_are_drawn_with_points_enough(tmp_path: Path) -> None:
     levels, _, probabilities = drawn(100_000, 2)
     figure = plots.precision_recall(levels, probabilities, THRESHOLDS, SECTORS, "many articles")
-    assert max(len(np.atleast_1d(line.get_xdata())) for line in figure.axes[0].lines) == plots.MOST_POINTS
+    assert max(len(np.atleast_1d(line.get_xdata())) for line in figure.axes[0].lines) == plots.MOST_POINTS + 1
     plots.save(figure, tmp_path / "many.png")
     assert size(tmp_path / "many.png")
 
