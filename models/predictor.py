@@ -83,7 +83,7 @@ class Predictor:
         Raises `models.store.StoreError` or `models.connection.TrackingError` (both a ValueError) in one line if there
         is no sound model.
         """
-        model = _read(SHIPPED_MODEL if folder is None else Path(folder))
+        model = _read(SHIPPED_MODEL if folder is None else folder)
         if differences := version_differences(model):
             warnings.warn(differences, VersionWarning, stacklevel=2)
         return cls(model, thresholds)
@@ -180,13 +180,14 @@ class Predictor:
         ]
 
 
-def _read(name: Path) -> Model:
+def _read(folder: str | Path) -> Model:
     """The model of a folder, or one that MLflow keeps."""
-    if not name.as_posix().startswith(TRACKED):
-        return read_model(name)
+    name = folder if isinstance(folder, str) else folder.as_posix()
+    if not name.startswith(TRACKED):
+        return read_model(Path(folder))
     from models.registry import fetched_bundle  # only then is MLflow imported
 
-    with fetched_bundle(name.as_posix()) as bundle:
+    with fetched_bundle(name) as bundle:
         return read_model(bundle)
 
 

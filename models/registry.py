@@ -217,7 +217,16 @@ def _location(client: MlflowClient, uri: str) -> str:
 
 
 def _fetch(client: MlflowClient, uri: str, folder: Path) -> Path:
+    """Download the model folder; raises FileNotFoundError if there is none."""
     import mlflow
+    from mlflow.exceptions import MlflowException
 
-    tracking = client.tracking_uri
-    return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder), tracking_uri=tracking))
+    try:
+        place = mlflow.artifacts.download_artifacts(
+            artifact_uri=uri, dst_path=str(folder), tracking_uri=client.tracking_uri
+        )
+    except MlflowException as error:
+        if "No such artifact" in str(error) or _is_missing(error):
+            raise FileNotFoundError(f"found no {BUNDLE} among its files, expected a model of train.py") from error
+        raise
+    return Path(place)
