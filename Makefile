@@ -17,7 +17,7 @@ sources := data features models tests $(wildcard benchmarks) predict.py train.py
 typed := data features models $(wildcard benchmarks) predict.py train.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow lint ui bench bench-growth clean
+.PHONY: help setup run test test-slow lint ui bench bench-growth bench-training clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ bench: $(bench_ready) ## Sektor beside its peers: speed, memory, quality (BENCH=
 
 bench-growth: $(bench_ready) ## what labelling 1k to 1M articles costs (BENCH="--sizes 1000 10000")
 	$(bench_python) -m benchmarks.growth $(BENCH)
+
+bench-training: $(ready) ## what training on 1.5k to 150k articles costs (BENCH="--sizes 1500 15000")
+	$(python) -m benchmarks.training $(BENCH)
 
 clean: ## remove .venv, .venv-bench, .wheels and caches; trained models and logged runs stay
 	rm -rf .venv .venv-bench .wheels build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
