@@ -30,9 +30,9 @@ BACKENDS: Final = ("loky", "dask", "spark")
 PACKAGES: Final = ("data", "features", "models")  # the code that a cluster is sent
 VERSIONS: Final = ("joblib", "numpy", "pyarrow", "PySastrawi", "scikit-learn", "scipy")  # what this code imports there
 CONNECT_TIMEOUT: Final = 10  # seconds for an address to answer
-WORKER_TIMEOUT: Final = 60  # seconds for a cluster to have a worker that answers: it may have to start one
+WORKER_TIMEOUT: Final = 120  # seconds for a cluster to have a worker that answers: it may have to start one
 
-_SPARK_ADDRESS: Final = re.compile(r"local(\[.+\])?|spark://.+|yarn|k8s://.+")
+_SPARK_ADDRESS: Final = re.compile(r"local(\[(\d+|\*)\])?|spark://.+|yarn|k8s://.+")
 _HOME: Final = Path(__file__).resolve().parent.parent
 
 
@@ -164,25 +164,33 @@ def _spark(scheduler: str) -> Iterator[None]:
     running = SparkSession.getActiveSession()
     session = running
     try:
-        if session is None:
-            builder = SparkSession.builder.master(scheduler).appName("sektor")
-            builder = builder.config("spark.ui.enabled", False).config("spark.ui.showConsoleProgress", False)
-            session = builder.getOrCreate()
-        session.sparkContext.setLogLevel("ERROR")
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+            for package in ("pyspark", "joblibspark"):  # they warn of what is not used: pandas, resources, tags
+                warnings.filterwarnings("ignore", module=package)
+            warnings.filterwarnings(
+                "ignore", "`apply_async` is deprecated", DeprecationWarning
+            )  # it uses joblib's old way
+            if session is None:
+                session = _spark_session(SparkSession.builder, scheduler)
+            session.sparkContext.setLogLevel("ERROR")
             session.sparkContext.addPyFile(str(_zipped_code(Path(folder))))
             _refuse_other_versions("a worker", _asked_of_spark(session.sparkContext, scheduler), scheduler)
             joblibspark.register_spark()
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of resource profiles, which are not used
-                config = parallel_config("spark", n_jobs=-1)
-            with config:
+            with parallel_config("spark", n_jobs=-1):
                 yield
     except (Py4JError, PySparkException) as error:
         raise ConnectionError(f"--scheduler {scheduler}: Spark failed: {_one_line(error)}") from None
     finally:
         if session is not None and running is None:
             session.stop()
+
+
+def _spark_session(builder: Any, scheduler: str) -> Any:
+    builder = builder.master(scheduler).appName("sektor")
+    builder = builder.config("spark.ui.enabled", False).config("spark.ui.showConsoleProgress", False)
+    if scheduler.startswith("local"):  # nothing of it is for other machines
+        builder = builder.config("spark.driver.host", "127.0.0.1").config("spark.driver.bindAddress", "127.0.0.1")
+    return builder.getOrCreate()
 
 
 def _refuse_unreachable(scheduler: str) -> None:
@@ -212,10 +220,11 @@ def _asked_of_spark(context: Any, scheduler: str) -> dict[str, str]:
         late.set()
         context.cancelJobGroup(group)
 
+    context.setJobGroup(group, "Which versions has a worker?")
     timer = threading.Timer(WORKER_TIMEOUT, cancel)
     timer.start()
     try:
-        (found,) = context.parallelize([0], 1).map(lambda _: versions()).collectWithJobGroup(group, group)
+        (found,) = context.parallelize([0], 1).map(lambda _: versions()).collect()
     except Exception:
         if not late.is_set():
             raise
