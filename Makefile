@@ -20,7 +20,7 @@ typed := data features models $(wildcard benchmarks) predict.py train.py
 .PHONY: help setup run test test-slow lint ui bench bench-growth bench-training clean
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(ready) ## make .venv and .wheels (a few minutes, once)
 
