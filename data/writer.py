@@ -1,45 +1,47 @@
-"""Labelled rows -> JSONL, CSV or Parquet, written beside their place and moved there when complete.
+"""Labelled rows as JSON lines, CSV and Parquet.
 
 The counterpart of `data.reader`: ids and kept columns come out as they came in, labels in the form each format is good
 at: JSON lists and objects; in CSV `ev|automotive` and one column a sector; in Parquet a list column and one a sector.
+
+A format turns batch after batch into bytes that can be appended to what stands there, so that a file can be cut after
+any batch and gone on with. Compressed text is a gzip member or Zstandard frame a batch, which every reader takes for
+one stream. Parquet cannot be appended to: its batches are kept as an Arrow stream and turned into a file at the end.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
 import sys
-import tempfile
+import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import BinaryIO, Final, Protocol, Self
+from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.ipc
 import pyarrow.parquet as pq
 
+from data.checkpoint import WriteError, naming
 from data.reader import Batch, Reject, json_string
 from features.arrays import arrow_array
 from features.strings import string_array
 
 STANDARD_OUTPUT: Final = "-"
 PROBABILITY: Final = "probability_"  # opens the names of the probability columns in CSV and Parquet
+EXPLANATION: Final = "explanation"
 DIGITS: Final = 6  # significant digits of a probability in text formats
 NEEDS_QUOTES: Final = re.compile(r'[",\r\n]')
-
-
-class WriteError(ValueError):
-    """An output that cannot be written; the message is one line and names the file."""
+ROW_GROUP_ROWS: Final = 1 << 15  # of a Parquet file
+ROW_GROUP_BYTES: Final = 32 << 20  # before compression; whichever is reached first
 
 
 class Labels(Protocol):
-    """What the writers need of the labels of n rows; `models.scoring.Labels` has it."""
+    """What the formats need of the labels of n rows; `models.scoring.Labels` has it."""
 
     @property
     def predicted(self) -> npt.NDArray[np.bool_]: ...
@@ -57,7 +59,8 @@ class LabelledBatch:
 
     rows: the batch as read. picked: (n,), which of its rows were labelled. ids: (n,), each row's id as JSON text (of a
     JSONL input as it stood there). labels: those of the n rows. texts and titles: string arrays (n,), what was
-    labelled. kept: input columns to pass through, with their output names.
+    labelled. kept: input columns to pass through, with their output names. explanations: (n,), JSON objects; None
+    for none.
     """
 
     rows: Batch
@@ -66,245 +69,136 @@ class LabelledBatch:
     labels: Labels
     texts: pa.StringArray
     titles: pa.StringArray | None
-    kept: dict[str, str]
+    kept: dict[str, str] = field(default_factory=dict)
+    explanations: list[str] | None = None
 
 
-@contextmanager
-def naming(path: str | Path) -> Iterator[None]:
-    """Turns a failure to write into a WriteError that names the file; a broken pipe stays what it is."""
-    try:
-        yield
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise WriteError(f"{path}: cannot be written: {(error.strerror or str(error)).lower()}") from error
+class Format(ABC):
+    """How labelled batches become bytes, one after the other; safe to share between threads.
 
-
-class Partial:
-    """A file written under a name of its own, beside its place, and moved there when complete.
-
-    The name is no one else's, so that runs with one output do not mix; without `overwrite` the first of them to finish
-    takes the place and the others are refused. Raises WriteError.
+    Parameters: sectors, in the order of the labels' columns; explained, whether batches bring explanations.
     """
 
-    def __init__(self, place: Path, overwrite: bool):
-        self.place = place
-        self.overwrite = overwrite
-        refuse_to_replace(place, overwrite)
-        with naming(place):
-            descriptor, name = tempfile.mkstemp(prefix=".sektor-", suffix=".partial", dir=place.parent)
-            os.close(descriptor)
-        self.path = Path(name)
+    objects = False  # whether each row names its columns, and so may have others than the row before
+    name: str
 
-    def publish(self) -> None:
-        """Move the complete file to its place."""
-        with naming(self.place):
-            mask = os.umask(0)
-            os.umask(mask)
-            self.path.chmod(0o666 & ~mask)  # a temporary file is its owner's alone
-            if not self.overwrite:
-                refuse_to_replace(self.place, self.overwrite)
-                with suppress(OSError):  # where a file system knows no links, the check must do
-                    os.link(self.path, self.place)
-                    self.path.unlink()
-                    return
-                refuse_to_replace(self.place, self.overwrite)
-            os.replace(self.path, self.place)
-
-    def discard(self) -> None:
-        """Remove the file, unless it has been moved to its place."""
-        self.path.unlink(missing_ok=True)
-
-
-class Writer(ABC):
-    """Writes labelled batches to `path`; nothing stands there until `close`.
-
-    Use as a context manager: leaving it after an error removes what was begun. `overwrite` allows a file that stands
-    there to be replaced. Raises WriteError.
-    """
-
-    to_file = True
-
-    def __init__(self, path: Path, sectors: Sequence[str], overwrite: bool = False):
-        self.path = path
+    def __init__(self, sectors: Sequence[str], explained: bool = False) -> None:
         self.sectors = tuple(sectors)
-        self._file = Partial(path, overwrite) if self.to_file else None
-        with naming(path):
-            self._open()
+        self.own = ["id", "sectors", "primary", *(PROBABILITY + sector for sector in self.sectors), "coverage"]
+        if explained:
+            self.own.append(EXPLANATION)
 
-    @property
-    def _partial(self) -> Path:
-        assert self._file is not None
-        return self._file.path
-
-    @abstractmethod
-    def _open(self) -> None: ...
-
-    def write(self, batch: LabelledBatch) -> None:
-        """Append the rows of a batch."""
-        with naming(self.path):
-            self._write(batch)
+    def head(self, kept: Sequence[str]) -> bytes:
+        """What stands above the first row, where `kept` are the output names of the columns passed through."""
+        return b""
 
     @abstractmethod
-    def _write(self, batch: LabelledBatch) -> None: ...
+    def rows(self, batch: LabelledBatch) -> bytes:
+        """The rows of a batch."""
 
-    @abstractmethod
-    def _finish(self) -> None:
-        """Complete what was begun and close it."""
+    def finish(self, journal: Path, metadata: Mapping[str, str]) -> Path:
+        """The file made of what was appended, the head and the rows of all batches, which most often is the file.
 
-    @abstractmethod
-    def _abandon(self) -> None:
-        """Close what was begun, whatever state it is in."""
-
-    def close(self) -> None:
-        """Complete the file and move it to its place."""
-        with naming(self.path):
-            self._finish()
-        if self._file is not None:
-            self._file.publish()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            if kind is None:
-                self.close()
-        except BaseException:
-            kind = BaseException
-            raise
-        finally:
-            if kind is not None:
-                with suppress(OSError):
-                    self._abandon()
-                if self._file is not None:
-                    self._file.discard()
+        Parameters: metadata, for formats that have a place for it.
+        """
+        return journal
 
 
-def refuse_to_replace(path: Path, overwrite: bool) -> None:
-    """Raises WriteError if something stands at `path` that may not be replaced by a file."""
-    if path.is_dir():
-        raise WriteError(f"{path}: is a folder, expected the name of a file")
-    if path.exists() and not overwrite:
-        raise WriteError(f"{path}: exists already; give another name or --overwrite")
-
-
-class JsonLinesWriter(Writer):
+class JsonLines(Format):
     """One JSON object a line."""
 
-    _stream: BinaryIO
+    objects = True
+    name = "jsonl"
 
-    def _open(self) -> None:
-        self._stream = self._partial.open("wb")
-
-    def _write(self, batch: LabelledBatch) -> None:
+    def rows(self, batch: LabelledBatch) -> bytes:
         kept = [(json_string(name), batch.rows.json_texts(column)) for column, name in batch.kept.items()]
         names = [json_string(sector) for sector in self.sectors]
+        labels = batch.labels
         lines = []
-        for place, row in enumerate(batch.picked.tolist()):
-            sectors = ", ".join(
-                name for name, said in zip(names, batch.labels.predicted[place].tolist(), strict=True) if said
+        for place, (row, identity, predicted, primary, probabilities, coverage) in enumerate(
+            zip(
+                batch.picked.tolist(),
+                batch.ids,
+                labels.predicted.tolist(),
+                labels.primary.tolist(),
+                labels.probabilities.tolist(),
+                labels.coverage.tolist(),
+                strict=True,
             )
-            primary = names[batch.labels.primary[place]] if batch.labels.primary[place] >= 0 else "null"
-            probabilities = ", ".join(
-                f"{name}: {p:.{DIGITS}g}"
-                for name, p in zip(names, batch.labels.probabilities[place].tolist(), strict=True)
-            )
+        ):
+            sectors = ", ".join([name for name, said in zip(names, predicted, strict=True) if said])
+            shown = ", ".join([f"{name}: {p:.{DIGITS}g}" for name, p in zip(names, probabilities, strict=True)])
             line = (
-                f'{{"id": {batch.ids[place]}, "sectors": [{sectors}], "primary": {primary}, '
-                f'"probabilities": {{{probabilities}}}, "coverage": {batch.labels.coverage[place]:.{DIGITS}g}'
+                f'{{"id": {identity}, "sectors": [{sectors}], "primary": {names[primary] if primary >= 0 else "null"}, '
+                f'"probabilities": {{{shown}}}, "coverage": {coverage:.{DIGITS}g}'
             )
+            if batch.explanations is not None:
+                line += f', "{EXPLANATION}": {batch.explanations[place]}'
             for name, texts in kept:
                 if texts[row] is not None:
                     line += f", {name}: {texts[row]}"
             lines.append(line + "}\n")
-        self._stream.write("".join(lines).encode())
-
-    def _finish(self) -> None:
-        self._stream.close()
-
-    def _abandon(self) -> None:
-        self._stream.close()
+        return "".join(lines).encode()
 
 
-class StandardOutputWriter(JsonLinesWriter):
-    """JSON lines on standard output, batch by batch: who reads it sees each as soon as it is labelled."""
-
-    to_file = False
-
-    def _open(self) -> None:
-        if sys.stdout is None:
-            raise WriteError("standard output is closed, expected it open for -o -")
-        self._stream = sys.stdout.buffer
-
-    def _write(self, batch: LabelledBatch) -> None:
-        super()._write(batch)
-        self._stream.flush()
-
-    def _abandon(self) -> None: ...
-
-    def close(self) -> None:
-        """Nothing is left to do: every batch was flushed."""
-
-
-class CsvWriter(Writer):
+class Csv(Format):
     """Comma-separated with a header; sectors joined by `|`, one probability column a sector."""
 
-    _stream: BinaryIO
+    name = "csv"
 
-    def _open(self) -> None:
-        self._stream = self._partial.open("wb")
-        self._begun = False
+    def head(self, kept: Sequence[str]) -> bytes:
+        return csv_line([*self.own, *kept]).encode()
 
-    def _write(self, batch: LabelledBatch) -> None:
-        self._begin(batch.kept.values())
+    def rows(self, batch: LabelledBatch) -> bytes:
         kept = [batch.rows.column(column).to_pylist() for column in batch.kept]
+        labels = batch.labels
+        primaries = (*self.sectors, "")  # the place -1 stands for none
         lines = []
-        for place, row in enumerate(batch.picked.tolist()):
-            said = batch.labels.predicted[place].tolist()
-            primary = batch.labels.primary[place]
+        for place, (row, identity, predicted, primary, probabilities, coverage) in enumerate(
+            zip(
+                batch.picked.tolist(),
+                batch.ids,
+                labels.predicted.tolist(),
+                labels.primary.tolist(),
+                labels.probabilities.tolist(),
+                labels.coverage.tolist(),
+                strict=True,
+            )
+        ):
             cells = [
-                plain(batch.ids[place]),
-                "|".join(sector for sector, yes in zip(self.sectors, said, strict=True) if yes),
-                self.sectors[primary] if primary >= 0 else "",
-                *(f"{p:.{DIGITS}g}" for p in batch.labels.probabilities[place].tolist()),
-                f"{batch.labels.coverage[place]:.{DIGITS}g}",
-                *("" if texts[row] is None else texts[row] for texts in kept),
+                plain(identity),
+                "|".join([sector for sector, yes in zip(self.sectors, predicted, strict=True) if yes]),
+                primaries[primary],
+                *[f"{p:.{DIGITS}g}" for p in probabilities],
+                f"{coverage:.{DIGITS}g}",
             ]
+            if batch.explanations is not None:
+                cells.append(batch.explanations[place])
+            cells += ["" if texts[row] is None else texts[row] for texts in kept]
             lines.append(csv_line(cells))
-        self._stream.write("".join(lines).encode())
-
-    def _begin(self, kept: Iterable[str]) -> None:
-        if not self._begun:
-            self._stream.write(csv_line([*_label_columns(self.sectors), *kept]).encode())
-            self._begun = True
-
-    def _finish(self) -> None:
-        self._begin([])
-        self._stream.close()
-
-    def _abandon(self) -> None:
-        self._stream.close()
+        return "".join(lines).encode()
 
 
-class ParquetWriter(Writer):
-    """A list column of sectors, one probability column a sector, kept columns as text."""
+class Parquet(Format):
+    """A list column of sectors, one probability column a sector, kept columns as text.
 
-    def _open(self) -> None:
-        self._partial.open("wb").close()
-        self._parquet: pq.ParquetWriter | None = None
+    While it is being made, the schema and record batches of an Arrow stream.
+    """
+
+    name = "parquet"
 
     def _schema(self, kept: Sequence[str]) -> pa.Schema:
         types = {"id": pa.string(), "sectors": pa.list_(pa.string()), "primary": pa.string()}
-        types |= {name: pa.float64() for name in _label_columns(self.sectors)[3:]}
+        types |= {name: pa.float64() for name in self.own if name.startswith(PROBABILITY)}
+        types |= {"coverage": pa.float64()}
+        types |= {name: pa.string() for name in self.own if name == EXPLANATION}
         return pa.schema([*types.items(), *((name, pa.string()) for name in kept)])
 
-    def _write(self, batch: LabelledBatch) -> None:
-        schema = self._schema(list(batch.kept.values()))
-        if self._parquet is None:
-            self._parquet = pq.ParquetWriter(self._partial, schema, compression="zstd")
+    def head(self, kept: Sequence[str]) -> bytes:
+        content: bytes = self._schema(kept).serialize().to_pybytes()
+        return content
+
+    def rows(self, batch: LabelledBatch) -> bytes:
         names = string_array(self.sectors)
         place = arrow_array(np.nonzero(batch.labels.predicted)[1])
         offsets = np.concatenate(([0], np.cumsum(batch.labels.predicted.sum(axis=1)))).astype(np.int32)
@@ -316,44 +210,109 @@ class ParquetWriter(Writer):
             names.take(primary),
             *(arrow_array(column) for column in batch.labels.probabilities.T),
             arrow_array(batch.labels.coverage),
+            *([] if batch.explanations is None else [string_array(batch.explanations)]),
             *(batch.rows.column(column).take(picked) for column in batch.kept),
         ]
-        self._parquet.write_table(pa.Table.from_arrays(columns, schema=schema))
+        schema = self._schema(list(batch.kept.values()))
+        content: bytes = pa.RecordBatch.from_arrays(columns, schema=schema).serialize().to_pybytes()
+        return content
 
-    def _finish(self) -> None:
-        if self._parquet is None:
-            self._parquet = pq.ParquetWriter(self._partial, self._schema([]), compression="zstd")
-        self._parquet.close()
+    def finish(self, journal: Path, metadata: Mapping[str, str]) -> Path:
+        """A Parquet file beside the journal, in row groups of at most `ROW_GROUP_ROWS` rows."""
+        output = journal.with_name(f"{journal.name}.new")
+        with pa.OSFile(str(journal)) as stream, pa.ipc.open_stream(stream) as reader:
+            schema = reader.schema.with_metadata(dict(metadata))
+            with pq.ParquetWriter(output, schema, compression="zstd") as writer:
+                group: list[pa.RecordBatch] = []
+                for batch in reader:
+                    rows = sum(part.num_rows for part in group) + batch.num_rows
+                    size = sum(part.nbytes for part in group) + batch.nbytes
+                    if group and (rows > ROW_GROUP_ROWS or size > ROW_GROUP_BYTES):
+                        _write_row_group(writer, group, schema)
+                        group = []
+                    group.append(batch)
+                if group:
+                    _write_row_group(writer, group, schema)
+        return output
 
-    def _abandon(self) -> None:
-        if self._parquet is not None:
-            self._parquet.close()
+
+def _write_row_group(writer: pq.ParquetWriter, batches: Sequence[pa.RecordBatch], schema: pa.Schema) -> None:
+    table = pa.Table.from_batches(batches).replace_schema_metadata(schema.metadata)
+    writer.write_table(table, row_group_size=max(1, table.num_rows))
 
 
-WRITERS: dict[str, type[Writer]] = {
-    ".jsonl": JsonLinesWriter,
-    ".ndjson": JsonLinesWriter,
-    ".csv": CsvWriter,
-    ".parquet": ParquetWriter,
+class Compressed(Format):
+    """Another format, compressed: a gzip member or Zstandard frame a batch."""
+
+    GZIP: Final = 16 + zlib.MAX_WBITS
+
+    def __init__(self, format: Format, codec: str) -> None:
+        super().__init__(format.sectors)
+        self.own = format.own
+        self.objects = format.objects
+        self.name = format.name
+        self._format = format
+        self._codec = codec
+
+    def head(self, kept: Sequence[str]) -> bytes:
+        return self._compress(self._format.head(kept))
+
+    def rows(self, batch: LabelledBatch) -> bytes:
+        return self._compress(self._format.rows(batch))
+
+    def _compress(self, content: bytes) -> bytes:
+        if not content:
+            return b""
+        if self._codec == "gzip":
+            compressor = zlib.compressobj(wbits=self.GZIP)  # it writes no time into the header
+            return compressor.compress(content) + compressor.flush()
+        compressed: bytes = pa.Codec(self._codec).compress(content, asbytes=True)
+        return compressed
+
+
+FORMATS: Final[dict[str, type[Format]]] = {
+    ".jsonl": JsonLines,
+    ".ndjson": JsonLines,
+    ".csv": Csv,
+    ".parquet": Parquet,
 }
+CODECS: Final = {".gz": "gzip", ".zst": "zstd"}
 
 
-def open_writer(path: str, sectors: Sequence[str], overwrite: bool = False) -> Writer:
-    """The writer for a path by its extension; `-` is JSONL on standard output. Raises WriteError."""
-    kind = writer_for(path)
-    if kind is StandardOutputWriter:
-        return kind(Path("standard output"), sectors, overwrite=True)
-    return kind(Path(path), sectors, overwrite)
+def output_format(path: str | Path, sectors: Sequence[str], explained: bool = False) -> Format:
+    """The format of a path, told from its extension, such as `.csv` or `.jsonl.gz`.
 
-
-def writer_for(path: str) -> type[Writer]:
-    """The kind of writer for a path. Raises WriteError for an extension there is none for."""
-    if path == STANDARD_OUTPUT:
-        return StandardOutputWriter
-    kind = WRITERS.get(Path(path).suffix.lower())
+    Raises WriteError for an extension that there is no format for.
+    """
+    path = Path(path)
+    codec = CODECS.get(path.suffix.lower())
+    extension = (path.with_suffix("") if codec else path).suffix.lower()
+    kind = FORMATS.get(extension)
     if kind is None:
-        raise WriteError(f"{path}: unknown extension {Path(path).suffix!r}, expected one of {', '.join(WRITERS)}")
-    return kind
+        found = extension + (path.suffix if codec else "") or path.suffix
+        raise WriteError(
+            f"{path}: unknown extension {found!r}, expected one of {', '.join(FORMATS)}, "
+            f"with {' or '.join(CODECS)} after a text format"
+        )
+    if codec is None:
+        return kind(sectors, explained)
+    if kind is Parquet:
+        raise WriteError(f"{path}: Parquet is compressed as it is, expected {path.stem}")
+    return Compressed(kind(sectors, explained), codec)
+
+
+def stream_format(name: str, sectors: Sequence[str], explained: bool = False) -> Format:
+    """The format of standard output by its name, `jsonl` or `csv`. Raises WriteError if that is closed."""
+    if sys.stdout is None:
+        raise WriteError("standard output is closed, expected it open for -o -")
+    return {JsonLines.name: JsonLines, Csv.name: Csv}[name](sectors, explained)
+
+
+def write_standard_output(content: bytes) -> None:
+    """Write at once: who reads it sees each batch as soon as it is labelled. Raises WriteError, BrokenPipeError."""
+    with naming("standard output"):
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
 
 
 def reject_line(reject: Reject) -> str:
@@ -370,7 +329,7 @@ def csv_line(cells: Sequence[str]) -> str:
     Python's `csv.writer` leaves a carriage return unquoted where lines end in a newline alone, and readers then take it
     for the end of the row.
     """
-    quoted = ('"' + cell.replace('"', '""') + '"' if NEEDS_QUOTES.search(cell) else cell for cell in cells)
+    quoted = ['"' + cell.replace('"', '""') + '"' if NEEDS_QUOTES.search(cell) else cell for cell in cells]
     return ",".join(quoted) + "\n"
 
 
@@ -379,10 +338,6 @@ def plain(json_text: str) -> str:
     return str(json.loads(json_text)) if json_text.startswith('"') else json_text
 
 
-def label_columns(sectors: Sequence[str]) -> list[str]:
+def label_columns(sectors: Sequence[str], explained: bool = False) -> list[str]:
     """The names that outputs give to their own columns, in all formats."""
-    return [*_label_columns(sectors), "probabilities"]
-
-
-def _label_columns(sectors: Sequence[str]) -> list[str]:
-    return ["id", "sectors", "primary", *(PROBABILITY + sector for sector in sectors), "coverage"]
+    return [*JsonLines(sectors, explained).own, "probabilities"]

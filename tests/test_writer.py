@@ -1,42 +1,42 @@
-"""Labelled rows as JSON lines, CSV and Parquet: what is written can be read, and is there whole or not at all."""
+"""Labelled rows as JSON lines, CSV and Parquet: what is written can be read, and cut after any batch."""
 
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from data import writer
+from data.checkpoint import WriteError
 from data.reader import Batch, Reject, json_string
 from data.writer import (
-    CsvWriter,
-    JsonLinesWriter,
+    Compressed,
+    Csv,
+    Format,
+    JsonLines,
     LabelledBatch,
-    ParquetWriter,
-    StandardOutputWriter,
-    WriteError,
-    Writer,
+    Parquet,
     csv_line,
     label_columns,
-    naming,
-    open_writer,
+    output_format,
     plain,
-    refuse_to_replace,
     reject_line,
-    writer_for,
 )
 from features.strings import string_array
 from models.scoring import Labels
 
 SECTORS = ("ev", "agro")
-OUTPUTS = ["labels.jsonl", "labels.csv", "labels.parquet"]
+OUTPUTS = ["labels.jsonl", "labels.csv", "labels.parquet", "labels.jsonl.gz", "labels.csv.zst", "labels.CSV.GZ"]
 
 
 def batch(ids: list[str], kept: dict[str, list[str | None]] | None = None, skip: tuple[int, ...] = ()) -> LabelledBatch:
@@ -57,13 +57,26 @@ def batch(ids: list[str], kept: dict[str, list[str | None]] | None = None, skip:
     return LabelledBatch(rows, picked, chosen, labels, texts, None, {name: name for name in columns})
 
 
+def write(output: str, batches: list[LabelledBatch], metadata: dict[str, str] | None = None) -> Path:
+    """The output with these batches, as the batch script makes it."""
+    format = output_format(output, SECTORS, any(part.explanations for part in batches))
+    kept = list(batches[0].kept.values()) if batches else []
+    Path(output).write_bytes(b"".join([format.head(kept), *map(format.rows, batches)]))
+    return format.finish(Path(output), metadata or {}).rename(output)
+
+
 def read(path: str | Path) -> list[dict[str, Any]]:
-    path = Path(path)
-    if path.suffix == ".parquet":
+    name = Path(path).name.lower()
+    if name.endswith(".parquet"):
         rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
         return rows
-    with path.open(encoding="utf-8", newline="") as stream:
-        return list(csv.DictReader(stream)) if path.suffix == ".csv" else [json.loads(line) for line in stream]
+    content = Path(path).read_bytes()
+    if name.endswith(".gz"):
+        content = gzip.decompress(content)
+    if name.endswith(".zst"):
+        content = pa.CompressedInputStream(pa.py_buffer(content), "zstd").read()
+    stream = io.StringIO(content.decode(), newline="")
+    return list(csv.DictReader(stream)) if ".csv" in name else [json.loads(line) for line in stream]
 
 
 @pytest.fixture(autouse=True)
@@ -74,11 +87,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("output", OUTPUTS)
 def test_batches_follow_one_another(output: str) -> None:
-    with open_writer(output, SECTORS) as writer:
-        writer.write(batch(['"a"', "7", '"x"', "8"], {"note": ["n0", "n1", "n2", None]}, skip=(2,)))
-        writer.write(batch(['"\\u00e9 \\""'], {"note": ["n4"]}))
-        assert not Path(output).exists()
-    rows = read(output)
+    first = batch(['"a"', "7", '"x"', "8"], {"note": ["n0", "n1", "n2", None]}, skip=(2,))
+    rows = read(write(output, [first, batch(['"\\u00e9 \\""'], {"note": ["n4"]})]))
     assert [str(row["id"]) for row in rows] == ["a", "7", "8", 'é "']
     said = [row["sectors"].split("|") if isinstance(row["sectors"], str) else row["sectors"] for row in rows]
     assert [[s for s in sectors if s] for sectors in said] == [[], ["ev"], ["ev", "agro"], []]
@@ -86,90 +96,77 @@ def test_batches_follow_one_another(output: str) -> None:
     assert [row["note"] or None for row in rows] == ["n0", "n1", None, "n4"]
     ev = [row["probabilities"]["ev"] if "probabilities" in row else float(row["probability_ev"]) for row in rows]
     assert ev == pytest.approx([0, 1 / 7, 3 / 7, 0], rel=1e-5)
-    assert [path.name for path in Path().iterdir()] == [output]
 
 
 @pytest.mark.parametrize("output", OUTPUTS)
 def test_small_probabilities_keep_their_digits(output: str) -> None:
-    with open_writer(output, SECTORS) as writer:
-        writer.write(batch(["1", "2", "3"]))
-    row = read(output)[2]
+    row = read(write(output, [batch(["1", "2", "3"])]))[2]
     agro = row["probabilities"]["agro"] if "probabilities" in row else row["probability_agro"]
     assert float(agro) == pytest.approx(2e-9, rel=1e-5)
 
 
 @pytest.mark.parametrize("output", OUTPUTS)
 def test_nothing_written_is_a_sound_file_without_rows(output: str) -> None:
-    with open_writer(output, SECTORS):
-        pass
-    assert read(output) == []
+    assert read(write(output, [])) == []
 
 
 @pytest.mark.parametrize("output", OUTPUTS)
-@pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt()])
-@pytest.mark.parametrize("begun", [True, False])
-def test_after_an_error_nothing_is_left(output: str, error: BaseException, begun: bool) -> None:
-    with pytest.raises(type(error)), open_writer(output, SECTORS) as writer:  # noqa: PT012
-        if begun:
-            writer.write(batch(["1"]))
-        raise error
-    assert list(Path().iterdir()) == []
+def test_explanations_are_objects_in_json_and_their_text_elsewhere(output: str) -> None:
+    explained = batch(["1"], {"note": ["n"]})
+    explained = LabelledBatch(**{**vars(explained), "explanations": ['{"ev": ["é", "a, b"]}']})
+    (row,) = read(write(output, [explained]))
+    found = row["explanation"]
+    assert (found if isinstance(found, dict) else json.loads(found)) == {"ev": ["é", "a, b"]}
+    assert row["note"] == "n"
 
 
 @pytest.mark.parametrize("output", OUTPUTS)
-def test_a_file_that_cannot_take_its_place_is_an_error_and_leaves_nothing(output: str) -> None:
-    writer = open_writer(output, SECTORS)
-    with pytest.raises(WriteError, match=f"^{output}: is a folder"), writer:  # noqa: PT012
-        writer.write(batch(["1"]))
-        Path(output).mkdir()
-    assert [path.name for path in Path().iterdir()] == [output]
+def test_what_is_cut_after_a_batch_and_gone_on_with_is_the_same(output: str) -> None:
+    """Formats hold nothing back: each batch's bytes stand for themselves."""
+    batches = [batch(['"a"', "7"]), batch(["1", "2", "3"]), batch(["5"])]
+    whole = write(output, batches).read_bytes()
+    format = output_format(output, SECTORS)
+    journal = Path("journal")
+    journal.write_bytes(format.head([]) + format.rows(batches[0]))
+    with journal.open("ab") as stream:
+        again = output_format(output, SECTORS)
+        stream.write(again.rows(batches[1]) + again.rows(batches[2]))
+    assert again.finish(journal, {}).read_bytes() == whole
 
 
-def test_what_stands_there_is_replaced_only_on_request() -> None:
-    Path("labels.csv").write_text("precious", encoding="utf-8")
-    with pytest.raises(WriteError, match="exists already"):
-        open_writer("labels.csv", SECTORS)
-    with open_writer("labels.csv", SECTORS, overwrite=True):
-        pass
-    assert read("labels.csv") == []
-    with pytest.raises(WriteError, match="is a folder"):
-        refuse_to_replace(Path(), overwrite=True)
-
-
-def test_standard_output_takes_json_lines_as_they_come(capsys: pytest.CaptureFixture[str]) -> None:
-    with open_writer("-", SECTORS) as writer:
-        writer.write(batch(['"a"', '"b"']))
-        assert [json.loads(line)["id"] for line in capsys.readouterr().out.splitlines()] == ["a", "b"]
-    print("still open")
-    assert capsys.readouterr().out == "still open\n"
-    assert list(Path().iterdir()) == []
+@pytest.mark.parametrize("bound", ["ROW_GROUP_ROWS", "ROW_GROUP_BYTES"])
+def test_row_groups_are_bounded(bound: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, bound, 5)
+    batches = [batch([str(n) for n in range(3)]) for _ in range(4)]
+    file = pq.ParquetFile(write("labels.parquet", batches, {"sektor": "ours"}))
+    assert file.num_row_groups == 4
+    assert [row["id"] for row in file.read().to_pylist()] == ["0", "1", "2"] * 4
+    assert file.schema_arrow.metadata[b"sektor"] == b"ours"
 
 
 @pytest.mark.parametrize(
-    ("path", "kind"),
+    ("path", "kind", "name"),
     [
-        ("-", StandardOutputWriter),
-        ("a.jsonl", JsonLinesWriter),
-        ("a.NDJSON", JsonLinesWriter),
-        ("a.b/c.Csv", CsvWriter),
-        ("a.csv.parquet", ParquetWriter),
+        ("a.NDJSON", JsonLines, "jsonl"),
+        ("a.b/c.Csv", Csv, "csv"),
+        ("a.csv.parquet", Parquet, "parquet"),
+        ("a.csv.gz", Compressed, "csv"),
+        ("a.jsonl.ZST", Compressed, "jsonl"),
     ],
 )
-def test_the_extension_decides(path: str, kind: type[Writer]) -> None:
-    assert writer_for(path) is kind
+def test_the_extension_decides(path: str, kind: type[Format], name: str) -> None:
+    assert (type(output_format(path, SECTORS)), output_format(path, SECTORS).name) == (kind, name)
 
 
-@pytest.mark.parametrize("path", ["", "labels", "labels.xlsx", "labels.csv.gz", ".csv"])
+@pytest.mark.parametrize("path", ["", "labels", "labels.xlsx", "labels.gz", "labels.txt.zst", ".csv"])
 def test_other_extensions_are_refused(path: str) -> None:
     with pytest.raises(WriteError, match=r"unknown extension .* expected one of \.jsonl, \.ndjson, \.csv, \.parquet"):
-        open_writer(path, SECTORS)
+        output_format(path, SECTORS)
 
 
-def test_a_broken_pipe_stays_one() -> None:
-    with pytest.raises(BrokenPipeError), naming("x"):
-        raise BrokenPipeError
-    with pytest.raises(WriteError, match=r"^x: cannot be written: no space left on device$"), naming("x"):
-        raise OSError(28, "No space left on device")
+def test_parquet_is_not_compressed_twice() -> None:
+    with pytest.raises(WriteError, match=r"^a\.parquet\.gz: Parquet is compressed as it is, expected a\.parquet$"):
+        output_format("a.parquet.gz", SECTORS)
 
 
 cells = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)
@@ -202,23 +199,3 @@ def test_the_names_of_our_columns() -> None:
     assert label_columns(SECTORS) == [
         "id", "sectors", "primary", "probability_ev", "probability_agro", "coverage", "probabilities",
     ]  # fmt: skip
-
-
-def test_of_two_runs_with_one_output_the_first_to_finish_keeps_it() -> None:
-    first, second = (open_writer("labels.jsonl", SECTORS) for _ in range(2))
-    second.write(batch(["2"]))
-    first.write(batch(["1"]))
-    with first:
-        pass
-    written = Path("labels.jsonl").read_bytes()
-    with pytest.raises(WriteError, match="exists already"), second:
-        pass
-    assert Path("labels.jsonl").read_bytes() == written
-    assert [path.name for path in Path().iterdir()] == ["labels.jsonl"]
-
-
-def test_a_users_own_partial_file_is_left_alone() -> None:
-    Path("labels.jsonl.partial").write_text("precious", encoding="utf-8")
-    with open_writer("labels.jsonl", SECTORS) as writer:
-        writer.write(batch(["1"]))
-    assert Path("labels.jsonl.partial").read_text(encoding="utf-8") == "precious"
