@@ -203,7 +203,8 @@ class _Gathered:
         """Add the rows of a batch; raises CorpusError at the first that cannot be used."""
         if batch.rejects:
             reject = batch.rejects[0]
-            raise CorpusError(f"{reject.path}:{reject.line}: {reject.reason}")
+            hint = "; save the sheet as CSV UTF-8" if reject.reason.endswith("is not utf-8") else ""
+            raise CorpusError(f"{reject.path}:{reject.line}: {reject.reason}{hint}")
         if not len(batch):
             return
         names = {what: find_column(batch.columns, None, usual, what) for what, usual in _COLUMNS.items()}

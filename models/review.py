@@ -72,12 +72,13 @@ def _log_odds(shares: Floats) -> Floats:
 def pick(articles: Sequence[LabelledArticle], predictor: Predictor, n: int, seed: int = 0) -> list[LabelledArticle]:
     """The n articles whose labels would teach the model most, the best first; fewer where the rest repeat these.
 
-    Useful articles that together hold as many words as they can: greedily, each next one adds most to the sum, over all
-    words, of the square root of how much of the word the picked articles hold, each article weighed by its usefulness
-    (Wei, Iyer and Bilmes, "Submodularity in data subset selection and active learning", 2015). The root makes a second
-    article of the same story worth less than a first of another, and still worth something: one article does not teach
-    a word. How much an article holds of a word is its TF-IDF weight among these articles; words the model does not know
-    count, words of fewer than `FEWEST_ARTICLES` do not.
+    Useful articles that together hold as many words as they can, each word often enough to be learned: greedily, each
+    next one adds most to the sum, over all words, of held / (held + half). Held is how much of the word the picked
+    articles hold, each weighed by its usefulness; half is what `FEWEST_ARTICLES` articles hold on average (a
+    feature-based submodular function, as in Wei, Iyer and Bilmes, "Submodularity in data subset selection and active
+    learning", 2015). So a second article of a story is worth less than a first of another, and a tenth nothing. How
+    much an article holds of a word is its TF-IDF weight among these articles; words the model does not know count,
+    words of fewer than `FEWEST_ARTICLES` articles do not.
 
     No two picked articles are near duplicates (see `data.duplicates.repeats`), and none is without a word. The same
     articles and seed give the same picks: the seed settles ties. Raises ValueError for an n below 1.
@@ -116,12 +117,15 @@ def _spread(words: _Words, useful: Floats, seed: int) -> Iterator[int]:
     """
     ties = np.random.default_rng(seed).permutation(useful.size)
     candidates = np.flatnonzero(useful > 0)
+    parts = words.weights * useful.repeat(np.diff(words.offsets))
+    half = FEWEST_ARTICLES * float(parts[parts > 0].mean()) if (parts > 0).any() else 1.0
     held = np.zeros(words.n_words)
 
     def adds(place: int) -> float:
         columns, weights = words.row(place)
         before = held[columns]
-        return float((np.sqrt(before + useful[place] * weights) - np.sqrt(before)).sum())
+        after = before + useful[place] * weights
+        return float((after / (after + half) - before / (before + half)).sum())
 
     bounds = [(-adds(place), int(ties[place]), place) for place in candidates.tolist()]
     heapq.heapify(bounds)
