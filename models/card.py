@@ -50,7 +50,8 @@ def model_card(model: Model, notes: str = "") -> str:
         "## Training data",
         "",
         f"{training['articles']:,} articles ({training['duplicates']:,} more were duplicates), digest",
-        f"`{training['digest']}`.",
+        f"`{training['digest']}`."
+        + (f" {reserved:,} more are kept to judge models by." if (reserved := training.get("reserved")) else ""),
         "",
         "## How it decides",
         "",
@@ -100,11 +101,12 @@ def _figure(training: Mapping[str, Any], name: str) -> str:
 def _calibration(training: Mapping[str, Any], sectors: tuple[str, ...]) -> list[str]:
     """What there is to say of the probabilities; nothing for a model that was trained before it was measured."""
     metrics = training["metrics"]
-    errors = [f"{sector} {metrics[f'ece_{sector}']:.3f}" for sector in sectors if f"ece_{sector}" in metrics]
+    errors = [f"{sector} {_figure(training, f'ece_{sector}')}" for sector in sectors if f"ece_{sector}" in metrics]
     if not errors:
         return []
     return [
         f"- expected calibration error: {', '.join(errors)}",
+        *([f"- Brier score, the mean of the sectors: {_figure(training, 'brier')}"] if "brier" in metrics else []),
         "",
         "In brackets: 95% intervals, from 1,000 resamples of the articles. The calibration error is the mean distance",
         "of the probabilities, brought to this corpus's own share of the sector, from the share of articles that carry",

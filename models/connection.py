@@ -49,13 +49,15 @@ class TrackingError(ValueError):
 @contextmanager
 def environment() -> Iterator[None]:
     """Have MLflow set as we need it, and afterwards as it was; but telemetry, once off, stays off in this process."""
-    ours = {name: value for name, value in ENVIRONMENT.items() if name not in os.environ}
-    os.environ.update(ours)
+    before = {name: os.environ.get(name) for name in (*ENVIRONMENT, "MLFLOW_TRACKING_URI")}
+    os.environ.update({name: value for name, value in ENVIRONMENT.items() if before[name] is None})
     try:
         yield
     finally:
-        for name in ours:
-            if name != "MLFLOW_DISABLE_TELEMETRY":
+        for name, value in before.items():
+            if value is not None:
+                os.environ[name] = value
+            elif name != "MLFLOW_DISABLE_TELEMETRY":
                 os.environ.pop(name, None)
 
 

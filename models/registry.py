@@ -73,7 +73,8 @@ def promote(version: str, root: Path | None = None) -> Moved:
         versions = _versions(client)
         if version not in versions:
             found = ", ".join(versions) or "no version"
-            raise TrackingError(f"found {found} of {MODEL_NAME}, expected version {version} among them")
+            wanted = version or repr(version)
+            raise TrackingError(f"found {found} of {MODEL_NAME}, expected version {wanted} among them")
         before = champion_version(client)
         if version != before:
             make_champion(client, version, "promoted by hand")

@@ -198,6 +198,8 @@ class Run:
         uri = tracking_uri(self._root)
         create_store(uri)
         self._uri = uri
+        # For MLflow itself, which looks up the model that a version is made from; `environment` puts it back.
+        os.environ["MLFLOW_TRACKING_URI"] = uri
         client = self._client()
         self._experiment_id = find_experiment(client, uri)
         # Not by `mlflow.start_run`, which adds the user's name and the absolute paths of the script and a local remote.

@@ -9,6 +9,7 @@ import pytest
 from data.corpus import Corpus, read_corpus
 from data.lexicon import Entry, read_lexicon
 from data.sectors import Sector, read_sectors
+from models import connection
 from models.card import model_card
 from models.classifier import Configuration
 from models.store import write_model
@@ -73,6 +74,16 @@ def bundle(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def predictor(bundle: Path) -> Predictor:
     """The predictor of that model, as a user loads it."""
     return Predictor.load(bundle)
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SQLite file of MLflow's without runs, to be copied: its tables take seconds to make."""
+    pytest.importorskip("mlflow")
+    file = tmp_path_factory.mktemp("store") / "mlflow.db"
+    with connection.environment(), connection.faults():
+        connection.create_store(f"sqlite:///{file}")
+    return file
 
 
 @pytest.fixture(scope="session")

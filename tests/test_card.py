@@ -40,7 +40,7 @@ def run(corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trai
 
 def test_macro_and_micro_figures_have_their_intervals(trained: Trained) -> None:
     card, training = model_card(trained.model), trained.model.training
-    assert set(training["intervals"]) == set(trained.evaluation.metrics())
+    assert set(training["intervals"]) == set(training["metrics"])
     for name in ("full", "micro_full", "ap"):
         low, high = training["intervals"][name]
         assert low < training["metrics"][name] < high
@@ -51,7 +51,14 @@ def test_the_error_of_each_sectors_probabilities_is_told(trained: Trained) -> No
     card, metrics = model_card(trained.model), trained.model.training["metrics"]
     for sector in trained.model.sectors:
         assert 0 < metrics[f"ece_{sector}"] < 0.1
-        assert f"{sector} {metrics[f'ece_{sector}']:.3f}" in card
+        assert f"{sector} {metrics[f'ece_{sector}']:.3f} (" in card
+    assert f"Brier score, the mean of the sectors: {metrics['brier']:.3f} (" in card
+
+
+def test_articles_kept_from_training_are_told(trained: Trained) -> None:
+    assert "are kept to judge models by" not in model_card(trained.model)
+    kept = replace(trained.model, training={**trained.model.training, "reserved": 1316})
+    assert " 1,316 more are kept to judge models by." in model_card(kept)
 
 
 def test_training_again_gives_the_same_card(

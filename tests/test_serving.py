@@ -142,7 +142,7 @@ def recorded(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> tracking
     record = tracking.Record(
         parameters={},
         metrics={},
-        dataset=tracking.DatasetRecord("articles", "0", [], {}),
+        datasets={"training": tracking.DatasetRecord("articles", "0", [], {})},
         bundle=bundle,
         sectors=Predictor.load(bundle).sectors,
     )

@@ -24,7 +24,7 @@ from data.sectors import Sector
 from models import store
 from models.calibration import prevalence_weights
 from models.classifier import Configuration
-from models.evaluation import Evaluation
+from models.measurement import MeasuredSet
 from models.store import MODEL, TERMS, WORDS, read_model
 from predict import Predictor
 from predict import main as predict_main
@@ -107,7 +107,7 @@ def test_a_run_gives_a_model_and_a_table(run: Run, data: Path, corpus: Corpus, b
     code, out, err = run("--data", data, "--output", "mine/model")
     assert (code, err) == (0, "")
     assert out.startswith(f"{len(corpus)} articles to learn from; 0 more repeat one of them and were dropped\n")
-    assert trained.evaluation.table() in out
+    assert trained.measured.table() in out
     assert "model written to mine/model after " in out
     for name in (MODEL, TERMS, WORDS, "README.md"):  # the very model that the function gives
         assert Path("mine/model", name).read_bytes() == (bundle / name).read_bytes(), name
@@ -160,13 +160,13 @@ def test_own_articles_join_the_bundled_ones(
 def test_the_card_and_the_description_say_how_it_was_trained(run: Run, data: Path) -> None:
     options = ["--folds", 3, "--beta", 2, "--seed", 5, "--min-df", 4, "--max-df", 0.5, "--bigram-min-df", 0]
     options += ["--title-weight", 1, "--regularization", 2, "--class-weight", "balanced", "--no-sublinear"]
-    options += ["--lexicon-weight", 0.3, "--no-lexicon"]
+    options += ["--lexicon-weight", 0.3, "--no-lexicon", "--loss", "squared_hinge"]
     assert run("--data", data, "--output", "model", "--prevalence", "ev=0.3", *options)[0] == 0
     model = read_model(Path("model"))
     assert model.training["configuration"] == {
         "min_df": 4, "max_df": 0.5, "bigram_min_df": None, "title_weight": 1,
         "sublinear": False, "regularization": 2.0, "class_weight": "balanced",
-        "lexicon_weight": 0.3,
+        "lexicon_weight": 0.3, "loss": "squared_hinge",
     }  # fmt: skip
     assert (model.title_weight, model.sublinear, model.prevalences[1]) == (1, False, 0.3)
     assert [model.training[name] for name in ("folds", "beta", "seed")] == [3, 2.0, 5]
@@ -500,7 +500,7 @@ def test_an_interruption_after_the_model_is_written_says_where(
     def interrupt(*arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Evaluation, "table", interrupt)
+    monkeypatch.setattr(MeasuredSet, "table", interrupt)
     code, _, err = run(*few)
     said = "interrupted; the model is written to model, the run is not fully recorded"
     assert (code, err) == (130, f"sektor-train: {said}\n")
