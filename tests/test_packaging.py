@@ -22,6 +22,7 @@ MODULES = ("predict.py", "train.py")
 SHIPPED = (
     "data/sectors.toml",
     *(f"data/lexicon/{path.name}" for path in (ROOT / "data" / "lexicon").glob("*.csv")),
+    "models/report.html",
     *(f"models/sektor/{n}" for n in ("README.md", "model.json", "terms.parquet", "words.parquet")),
 )
 ARTICLE = (
