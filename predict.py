@@ -26,7 +26,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,6 +67,7 @@ except ImportError as error:
     raise
 
 from models.predictor import SHIPPED_MODEL, Prediction, Predictor
+from models.store import VersionWarning
 
 if TYPE_CHECKING:
     from models.batch import Job, RejectLimit
@@ -205,13 +207,13 @@ def _run(args: argparse.Namespace) -> int:
     _check(args)
     by_hand = dict(map(_threshold, args.threshold))
     if args.text is not None:
-        _label_one(Predictor.load(args.model, by_hand), args.text, args.explain)
+        _label_one(_load(args.model, by_hand), args.text, args.explain)
         return 0
     from models.batch import run
     from models.progress import Progress
 
     job = _job(args, frozenset(by_hand))
-    predictor = Predictor.load(args.model, by_hand)
+    predictor = _load(args.model, by_hand)
     with Progress(args.quiet) as progress:
         outcome = run(job, predictor, progress)
     from models.summary import json_summary, summary
@@ -224,6 +226,17 @@ def _run(args: argparse.Namespace) -> int:
         print(f"sektor-predict: none of {outcome.totals.rejected:,} rows could be labelled", file=sys.stderr)
         return 1
     return 0
+
+
+def _load(model: str | None, thresholds: Mapping[str, float]) -> Predictor:
+    """The predictor; other versions than it was trained with are told in a line."""
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", VersionWarning)
+        predictor = Predictor.load(model, thresholds)
+    for warning in told:
+        if issubclass(warning.category, VersionWarning):
+            print(f"sektor-predict: {warning.message}", file=sys.stderr)
+    return predictor
 
 
 def _check(args: argparse.Namespace) -> None:

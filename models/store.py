@@ -182,7 +182,8 @@ def version_differences(model: Model) -> str:
         except importlib.metadata.PackageNotFoundError:  # it is there, or nothing would run: by another way than pip
             continue
         if name in trained and trained[name] != installed:
-            found.append(f"{name} {trained[name]} ({installed} is installed)")
+            was = " ".join(str(trained[name]).split())
+            found.append(f"{name} {was:.40} ({installed} is installed)")
     return f"the model was trained with {', '.join(found)}: predictions may differ a little" if found else ""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,8 +16,20 @@ import pyarrow.parquet as pq
 import pytest
 
 from models import store
-from models.store import CARD, MODEL, TERMS, WORDS, Model, StoreError, read_model, refuse_to_replace, write_model
+from models.store import (
+    CARD,
+    MODEL,
+    TERMS,
+    WORDS,
+    Model,
+    StoreError,
+    VersionWarning,
+    read_model,
+    refuse_to_replace,
+    write_model,
+)
 from predict import Predictor
+from predict import main as predict_main
 from train import Trained
 
 FILES = {TERMS, WORDS, MODEL, CARD}
@@ -299,3 +312,33 @@ def test_a_link_to_a_model_stays_a_link(model: Model, folder: Path) -> None:
     assert link.is_symlink()
     assert read_model(folder).title_weight == 7
     assert {path.name for path in folder.parent.iterdir()} == {"current", "model"}
+
+
+# Versions
+
+
+def test_other_versions_than_it_was_trained_with_are_told_in_a_line(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change(
+        folder, lambda description: description["training"]["versions"].update({"numpy": "1.0", "PySastrawi": "0\n9"})
+    )
+    with pytest.warns(VersionWarning) as told:
+        predictor = Predictor.load(folder)
+    (message,) = (str(warning.message) for warning in told)
+    assert re.fullmatch(
+        r"the model was trained with numpy 1\.0 \(\S+ is installed\), PySastrawi 0 9 \(\S+ is installed\): "
+        r"predictions may differ a little",
+        message,
+    )
+    assert predictor.predict_one("Harga gabah petani naik").primary == "agro"
+    assert predict_main(["--text", "Harga gabah petani naik", "--model", str(folder)]) == 0
+    assert capsys.readouterr().err == f"sektor-predict: {message}\n"
+
+
+@pytest.mark.parametrize("versions", ["no versions", None, {}, {"python": "2.7", "scikit-learn": "0.1"}])
+def test_versions_that_take_no_part_in_a_prediction_do_not_matter(folder: Path, versions: object) -> None:
+    change(folder, lambda description: description["training"].update({"versions": versions}))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Predictor.load(folder)
