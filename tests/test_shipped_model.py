@@ -28,7 +28,7 @@ from train import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 LARGEST = 5_000_000  # bytes
-STALE = "models/sektor was not made by this code of these articles: python train.py --output models/sektor"
+STALE = "models/sektor is not of this code and these articles: see the first lines of train.py for the command"
 
 
 def test_it_is_sound_and_complete(shipped: Predictor) -> None:
