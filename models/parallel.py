@@ -11,6 +11,7 @@ same versions of what that code imports, and is refused where it does not. Train
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import re
 import shutil
@@ -22,6 +23,7 @@ import threading
 import warnings
 import zipfile
 from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -77,10 +79,7 @@ def each(function: Callable[..., Any], calls: Sequence[tuple[Any, ...]]) -> Gene
             yield from Parallel()(tasks[start : start + at_once])
         return
     with closing(parallel(tasks)) as results:
-        for result in results:
-            if isinstance(result, BaseException):  # what joblib's Dask backend makes of a cluster that is lost
-                raise ConnectionError(f"the cluster was lost: {_one_line(result)}")
-            yield result
+        yield from results
 
 
 def leave_interrupts_to(caller: int) -> None:
@@ -138,8 +137,9 @@ def _dask(scheduler: str) -> Iterator[None]:
         with parallel_config("dask", client=client):
             try:
                 yield
-            except distributed.KilledWorker as error:
-                raise ConnectionError(f"--scheduler {scheduler}: workers died: {_one_line(error)}") from None
+            except (distributed.KilledWorker, CancelledError) as error:
+                logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # it would say it all again, at length
+                raise ConnectionError(f"--scheduler {scheduler}: the cluster was lost: {_one_line(error)}") from None
 
 
 @contextmanager
