@@ -209,14 +209,26 @@ class _Article:
     skipped_ends: Positions
 
     def word(self, number: int) -> tuple[str, tuple[Place, ...]]:
-        """A word as it stands at its first place, and its places."""
-        tokens = self.occurrences[self.bounds[number] : self.bounds[number + 1]]
-        starts, ends = self.starts[tokens].tolist(), self.ends[tokens].tolist()
-        places = tuple(
-            self._place(start, end, token < self.n_headline)
-            for start, end, token in zip(starts, ends, tokens.tolist(), strict=True)
-        )
-        return self._text(places[0]), places
+        """A word as it stands at its first place, and its places; made once for all sectors."""
+        made = self._made.get(number)
+        if made is None:
+            occurrences, bounds, starts, ends = self._lists
+            places = tuple(
+                self._place(starts[token], ends[token], token < self.n_headline)
+                for token in occurrences[bounds[number] : bounds[number + 1]]
+            )
+            part, start, end, _ = places[0]
+            made = self._made[number] = self.parts[0 if part == "title" else -1][start:end], places
+        return made
+
+    @cached_property
+    def _made(self) -> dict[int, tuple[str, tuple[Place, ...]]]:
+        return {}
+
+    @cached_property
+    def _lists(self) -> tuple[list[int], list[int], list[int], list[int]]:
+        """Where words stand, as Python's numbers, which are read one by one in a fraction of the time."""
+        return self.occurrences.tolist(), self.bounds.tolist(), self.starts.tolist(), self.ends.tolist()
 
     def sentence(self, number: int) -> tuple[str, Place]:
         """The text of a sentence, without what was skipped, and where it stands, with its signs before and behind."""
@@ -249,14 +261,15 @@ class _Article:
         places = [place._replace(end=min(place.end, lengths[place.part])) for place in places]
         return tuple(place for place in places if place.start < place.end)
 
-    def _place(self, start: int, end: int, headline: bool) -> Place:
-        shift = len(self.parts[0]) + 1 if len(self.parts) == 2 else 0
-        if start < shift:
-            return Place("title", start, end, headline)
-        return Place("text", start - shift, end - shift, headline)
+    @cached_property
+    def _shift(self) -> int:
+        """How many characters stand before the text."""
+        return len(self.parts[0]) + 1 if len(self.parts) == 2 else 0
 
-    def _text(self, place: Place) -> str:
-        return (self.parts[0] if place.part == "title" else self.parts[-1])[place.start : place.end]
+    def _place(self, start: int, end: int, headline: bool) -> Place:
+        if start < self._shift:
+            return Place("title", start, end, headline)
+        return Place("text", start - self._shift, end - self._shift, headline)
 
 
 def explain(

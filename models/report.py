@@ -106,7 +106,7 @@ def write_report(
             file.write(head)
             index = _Index(predictor, totals, rule, len(articles))
             for number, block in enumerate(_blocks(index, articles)):
-                packed = base64.b64encode(gzip.compress(_json(block), compresslevel=9, mtime=0))
+                packed = base64.b64encode(gzip.compress(_json(block), compresslevel=6, mtime=0))
                 file.write(b'<script type="text/plain" class="block" id="block-%d">%b</script>\n' % (number, packed))
             # In JSON "<" stands in strings only, where it may be written so; then no string can end the element.
             data = _json(index.to_json()).replace(b"<", b"\\u003c")
