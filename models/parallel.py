@@ -138,7 +138,7 @@ def _dask(scheduler: str) -> Iterator[None]:
             try:
                 yield
             except (distributed.KilledWorker, CancelledError) as error:
-                logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # it would say it all again, at length
+                logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # or it says the same at length
                 raise ConnectionError(f"--scheduler {scheduler}: the cluster was lost: {_one_line(error)}") from None
 
 
