@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import json
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,13 +131,19 @@ def _regular_files(inputs: Iterable[str | Path], format: str | None) -> list[tup
 
 
 def _files_in(folder: Path, root: Path, format: str | None) -> list[InputFile]:
-    """The files in a folder and the folders in it, hidden ones left out."""
-    paths = [
-        path
-        for path in folder.rglob("*")
-        if not any(part.startswith(".") for part in path.relative_to(folder).parts) and path.is_file()
-    ]
-    return _usable(sorted(paths, key=lambda path: path.parts), root, format)
+    """The files in a folder and the folders in it, hidden ones left out.
+
+    Raises ReadError for a folder that may not be looked into: its articles would be missing.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise ReadError(f"{error.filename}: {(error.strerror or str(error)).lower()}") from error
+
+    paths: list[Path] = []
+    for place, folders, files in os.walk(folder, onerror=refuse):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        paths += (Path(place, name) for name in files if not name.startswith("."))
+    return _usable(sorted((path for path in paths if path.is_file()), key=lambda path: path.parts), root, format)
 
 
 def _usable(paths: Iterable[Path], root: Path, format: str | None) -> list[InputFile]:

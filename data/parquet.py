@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,14 +31,16 @@ def read_parquet(path: Path, options: ReadOptions) -> Iterator[Batch]:
     try:
         with pq.ParquetFile(path, buffer_size=PARQUET_BUFFER) as file:
             names = file.schema_arrow.names
+            size, all_rows = path.stat().st_size, max(1, file.metadata.num_rows)
             refuse_repeated(names, str(path))
             kept = [name for name in names if options.keeps(name)]
             for records in file.iter_batches(batch_size=options.batch_rows, columns=kept):
                 rows = max(1, records.num_rows * options.batch_bytes // max(1, records.nbytes, options.batch_bytes))
                 for start in range(0, records.num_rows, rows):
                     part = records.slice(start, rows)
-                    yield _parquet_batch(part, kept, row, path)
+                    batch = _parquet_batch(part, kept, row, path)
                     row += part.num_rows
+                    yield replace(batch, offset=size * (row - 1) // all_rows)
             if row == 1:
                 yield Batch({name: string_array([]) for name in kept}, np.zeros(0, dtype=np.int64), str(path), False)
     except (pa.ArrowException, OSError) as error:

@@ -132,6 +132,7 @@ def _read_files(path: str | Path, format: str | None, options: ReadOptions) -> I
     found = False
     before = 0  # bytes on disk of the files that are done
     for files in _parts(inputs):
+        size = sum(file.path.stat().st_size for file in files)
         try:
             for batch in _read_part(files, str(path), inputs.together, options):
                 found = True
@@ -139,7 +140,7 @@ def _read_files(path: str | Path, format: str | None, options: ReadOptions) -> I
         except EmptyError:
             if not inputs.together:
                 raise
-        before += sum(file.path.stat().st_size for file in files)
+        before += size
     if not found:
         raise EmptyError(f"{path}: all {len(inputs.files)} files are empty, expected articles")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import zlib
 from typing import Protocol
 
 import pyarrow as pa
@@ -15,7 +16,11 @@ BINARY_SHARE = 0.1  # share of NUL and undecodable characters in the sample abov
 # such a piece.
 PIECE = 1 << 14
 
-COMPRESSIONS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+PACKED = 1 << 16  # bytes of gzip data read at a time
+
+GZIP = b"\x1f\x8b"
+GZIP_HEADER = 16 + zlib.MAX_WBITS  # has zlib expect the header and the check sum of gzip
+ZSTD = b"\x28\xb5\x2f\xfd"
 SKIPPABLE_FRAME = b"\x2a\x4d\x18"  # second to fourth byte of a zstd frame without data, as pzstd writes first
 
 SIGNATURES = {
@@ -79,12 +84,42 @@ class Peekable:
         """Nothing: the stream is closed by whoever opened it."""
 
 
-class Unpacked:
-    """The bytes that a gzip or zstd stream holds, of all its members or frames."""
+class Gunzipped:
+    """What a gzip stream holds, of all its members.
 
-    def __init__(self, stream: Peekable, compression: str):
-        self._compression = compression
-        self._stream = pa.CompressedInputStream(pa.PythonFile(stream, mode="r"), compression)
+    pyarrow unpacks gzip too, but where the stream ends too early it keeps back what it unpacked last.
+    """
+
+    def __init__(self, stream: Readable):
+        self._stream = stream
+        self._packed = b""
+        self._member = zlib.decompressobj(GZIP_HEADER)
+
+    def read(self, size: int) -> bytes:
+        """Raises ReadError, without a place, for data that is damaged or ends too early."""
+        while True:
+            if not self._packed:
+                self._packed = self._stream.read(PACKED)
+            if self._member.eof:
+                if not self._packed:
+                    return b""
+                self._member = zlib.decompressobj(GZIP_HEADER)
+            if not self._packed:
+                raise ReadError("damaged gzip data: it ends too early, the rest of the file is missing")
+            try:
+                taken = self._member.decompress(self._packed, min(size, PIECE))
+            except zlib.error as error:
+                raise ReadError(f"damaged gzip data: {error}") from error
+            self._packed = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
+            if taken:
+                return taken
+
+
+class Unzstd:
+    """What a zstd stream holds, of all its frames."""
+
+    def __init__(self, stream: Peekable):
+        self._stream = pa.CompressedInputStream(pa.PythonFile(stream, mode="r"), "zstd")
 
     def read(self, size: int) -> bytes:
         """Raises ReadError, without a place, for data that is damaged or ends too early."""
@@ -94,7 +129,7 @@ class Unpacked:
             problem = str(error).splitlines()[0]
             if "truncated" in problem.lower():
                 problem = "it ends too early, the rest of the file is missing"
-            raise ReadError(f"damaged {self._compression} data: {problem}") from error
+            raise ReadError(f"damaged zstd data: {problem}") from error
         return taken
 
 
@@ -127,21 +162,18 @@ def open_text(raw: Peekable, encoding: str) -> tuple[Peekable, str]:
 
     Raises ReadError, without a place, when the stream begins like no text in that encoding.
     """
-    compression = compression_of(raw.peek(4))
-    stream = raw if compression is None else Peekable(Unpacked(raw, compression))
+    head = raw.peek(4)
+    stream = raw
+    if head.startswith(GZIP):
+        stream = Peekable(Gunzipped(raw))
+    elif head == ZSTD or (head[1:] == SKIPPABLE_FRAME and head[0] >> 4 == 5):
+        stream = Peekable(Unzstd(raw))
     problem = binary(stream.peek(SAMPLE), encoding)
     if problem:
         raise ReadError(problem)
     if is_wide(encoding):
         return Peekable(Transcoded(stream, encoding)), "utf-8"
     return stream, encoding
-
-
-def compression_of(head: bytes) -> str | None:
-    """How a stream that begins with these four bytes is compressed, or None."""
-    if head[1:] == SKIPPABLE_FRAME and head[0] >> 4 == 5:
-        return "zstd"
-    return next((name for magic, name in COMPRESSIONS.items() if head.startswith(magic)), None)
 
 
 def is_wide(encoding: str) -> bool:
