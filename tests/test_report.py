@@ -441,6 +441,25 @@ def test_a_phone_shows_it_without_scrolling_sideways(page: Path, dark: bool) -> 
 
 @slow
 @needs_chromium
+def test_print_holds_the_charts_or_the_article_that_is_open(browser: Browser) -> None:
+    browser.call("Emulation.setDeviceMetricsOverride", width=720, height=1000, deviceScaleFactor=1, mobile=False)
+    dark = {"name": "prefers-color-scheme", "value": "dark"}
+    browser.call("Emulation.setEmulatedMedia", media="print", features=[dark])
+    visible = "Array.from(document.querySelectorAll('{}')).filter((e) => e.getClientRects().length > 0).length"
+    assert browser.evaluate(visible.format("rect.bar")) > 50
+    assert browser.evaluate(visible.format("#rows tr")) == 50
+    assert browser.evaluate(visible.format("#search, .pages")) == 0
+    assert (
+        browser.evaluate("getComputedStyle(document.querySelector('.s0 .dot')).backgroundColor") == "rgb(42, 102, 173)"
+    )
+    browser.evaluate("document.querySelector('.open').click()")
+    browser.wait("document.querySelector('#text')")
+    assert browser.evaluate(visible.format("main *")) == 0
+    assert browser.evaluate(visible.format("#text mark")) > 0
+
+
+@slow
+@needs_chromium
 def test_a_sample_tells_its_rule_and_the_totals_of_the_run(
     shipped: Predictor, articles: list[LabelledArticle], tmp_path: Path
 ) -> None:
