@@ -10,7 +10,7 @@ from typing import Any, Final, Self
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from scipy.sparse import csr_array, vstack
+from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
@@ -25,6 +25,7 @@ from features.words import UNKNOWN, coded
 Integers = npt.NDArray[np.integer[Any]]
 
 BATCH: Final = 1024  # articles that go through the data flow together
+_PAIRS: Final = 1 << 22  # pairs of stems that are gathered before they are added up
 
 
 @dataclass(frozen=True)
@@ -170,14 +171,15 @@ class StemVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return self._matrix(map(self.vocabulary_._count, batches))
 
     def _matrix(self, batches: Iterable[Counts]) -> csr_array:
-        n_terms = len(self.vocabulary_)
-        parts = [csr_array((0, n_terms), dtype=np.float64)]
-        for counts in batches:
-            # scikit-learn's liblinear takes 32-bit indices only.
-            columns, offsets = counts.columns.astype(np.int32), counts.offsets.astype(np.int32)
-            shape = (offsets.size - 1, n_terms)
-            parts.append(csr_array((counts.counts.astype(np.float64), columns, offsets), shape=shape))
-        return csr_array(vstack(parts, format="csr"))
+        columns, times, lengths = [np.zeros(0, np.int32)], [np.zeros(0, np.int32)], [np.zeros(1, np.int64)]
+        for counts in batches:  # narrow numbers, for there is one for each term of each article
+            columns.append(counts.columns.astype(np.int32))
+            times.append(counts.counts.astype(np.int32))
+            lengths.append(np.diff(counts.offsets))
+        offsets = np.cumsum(np.concatenate(lengths))
+        # scikit-learn's liblinear takes 32-bit indices only.
+        parts = np.concatenate(times, dtype=np.float64), np.concatenate(columns), offsets.astype(np.int32)
+        return csr_array(parts, shape=(offsets.size - 1, len(self.vocabulary_)))
 
     def get_feature_names_out(self, input_features: object = None) -> npt.NDArray[np.object_]:
         """The terms, (n_terms,): stems, then bigrams."""
@@ -223,8 +225,10 @@ def _bigrams(
     """
     column = np.full(n_stems, UNKNOWN, np.int64)
     column[kept] = np.arange(kept.size)
-    wanted = given[:, 0] * kept.size + given[:, 1]
-    found, times = [wanted], [np.zeros(wanted.size, np.int64)]
+    wanted = np.unique(given[:, 0] * kept.size + given[:, 1])
+    pairs: Integers = wanted
+    frequency: Integers = np.zeros(wanted.size, np.int32)
+    found, times = [pairs], [frequency]
     for stemmed in batches:
         columns = column[stemmed.stems]
         document = np.repeat(np.arange(stemmed.titles.size), np.diff(stemmed.offsets))[:-1]
@@ -234,10 +238,27 @@ def _bigrams(
         order = np.lexsort((pair[neighbours], document[neighbours]))
         pair, document = pair[neighbours][order], document[neighbours][order]
         once = np.concatenate(([True], (pair[1:] != pair[:-1]) | (document[1:] != document[:-1])))[: pair.size]
-        pairs, counts = np.unique(pair[once], return_counts=True)
-        found.append(pairs)
-        times.append(counts)
-    pairs, place = np.unique(np.concatenate(found), return_inverse=True)
-    frequency = np.bincount(place, weights=np.concatenate(times), minlength=pairs.size).astype(np.int64)
+        found.append(pair[once])
+        times.append(np.ones(found[-1].size, np.int32))
+        if sum(map(len, found[1:])) > max(pairs.size, _PAIRS):  # most pairs are rare: what is added up takes less room
+            pairs, frequency = _added_up(found, times)
+            found, times = [pairs], [frequency]
+    pairs, frequency = _added_up(found, times)
     is_kept = np.isin(pairs, wanted) | (frequency >= (np.inf if min_df is None else min_df))
-    return pairs[is_kept] // kept.size, pairs[is_kept] % kept.size, frequency[is_kept]
+    pairs = pairs[is_kept]
+    return pairs // kept.size, pairs % kept.size, frequency[is_kept].astype(np.int64)
+
+
+def _added_up(numbers: list[Integers], times: list[Integers]) -> tuple[Integers, Integers]:
+    """The distinct numbers, ascending, and the sum of the times of each. Empties the lists."""
+    all_numbers = np.concatenate(numbers)
+    numbers.clear()
+    order = all_numbers.argsort()
+    all_numbers = all_numbers[order]
+    all_times = np.concatenate(times)[order]
+    times.clear()
+    del order
+    first = np.flatnonzero(np.concatenate(([True], all_numbers[1:] != all_numbers[:-1]))[: all_numbers.size])
+    if not first.size:
+        return all_numbers, all_times
+    return all_numbers[first], np.add.reduceat(all_times, first)

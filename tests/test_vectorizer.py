@@ -142,6 +142,19 @@ def test_the_same_on_real_articles(
     check_against_plain_count(articles[::6], min_df, max_df, bigram_min_df, title_weight)
 
 
+def test_pairs_that_are_added_up_in_between_are_the_same(
+    articles: list[str], lexicon: tuple[Entry, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vectorizer = StemVectorizer(terms=[entry.term for entry in lexicon])
+    once = vectorizer.fit_transform(articles)
+    terms, frequency = vectorizer.get_feature_names_out(), vectorizer.document_frequency_
+    monkeypatch.setattr("features.vectorizer.BATCH", 20)
+    monkeypatch.setattr("features.vectorizer._PAIRS", 0)
+    assert_same(vectorizer.fit_transform(articles), once)
+    assert vectorizer.get_feature_names_out().tolist() == terms.tolist()
+    assert vectorizer.document_frequency_.tolist() == frequency.tolist()
+
+
 def test_the_same_with_the_bundled_lexicon(articles: list[str], lexicon: tuple[Entry, ...]) -> None:
     check_against_plain_count(articles[::6], 3, 1.0, 3, 3, [entry.term for entry in lexicon])
 
