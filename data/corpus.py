@@ -183,7 +183,7 @@ class _Gathered:
         self.places: list[str] = []
         self.styles: list[str] = []
         self.index_of_id: dict[str, int] = {}
-        self.index_of_article: dict[str, int] = {}
+        self.index_of_article: dict[bytes, int] = {}  # by digest: the articles once more would double the memory
         self.left_out: dict[str, Counter[str]] = defaultdict(Counter)  # file -> reason -> articles
         self.read: Counter[str] = Counter()  # file -> articles in it
 
@@ -267,11 +267,13 @@ class _Gathered:
     ) -> None:
         index = len(self.ids)
         same_id = self.index_of_id.setdefault(id, index)
+        article = _article(title, text).encode("utf-8", "surrogatepass")
+        identity = hashlib.blake2b(article, digest_size=16).digest()
         # Reviewed twice, as an article picked again is: its levels are compared below.
-        again = same_id != index and self.index_of_article.get(_article(title, text)) == same_id
+        again = same_id != index and self.index_of_article.get(identity) == same_id
         if same_id != index and not again:
             raise CorpusError(f"{place}: id: found {shown(id)}, which {self.places[same_id]} has, expected unique ids")
-        same = self.index_of_article.setdefault(_article(title, text), index)
+        same = self.index_of_article.setdefault(identity, index)
         if same != index:
             for sector, here, there in zip(self.sectors, levels, self.levels[same], strict=True):
                 if here != there and not math.isnan(here) and not math.isnan(there):
