@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -108,3 +117,43 @@ def score_script() -> Path:
 def shipped() -> Predictor:
     """The predictor that users get."""
     return Predictor.load()
+
+
+@pytest.fixture
+def dead_port() -> int:
+    """A port where nobody listens."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return int(server.getsockname()[1])
+
+
+@pytest.fixture
+def server(tmp_path: Path, dead_port: int) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """A real tracking server and its address."""
+    address = f"http://127.0.0.1:{dead_port}"
+    options = {
+        "--host": "127.0.0.1",
+        "--port": str(dead_port),
+        "--workers": "1",
+        "--backend-store-uri": f"sqlite:///{tmp_path}/server.db",
+        "--artifacts-destination": str(tmp_path / "kept"),
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mlflow", "server", *itertools.chain(*options.items())],
+        env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"},
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        for _ in range(240):
+            try:
+                with urllib.request.urlopen(f"{address}/health", timeout=1):
+                    break
+            except OSError:
+                time.sleep(0.5)
+        yield address, process
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

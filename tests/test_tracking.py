@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import shutil
@@ -305,13 +304,6 @@ def silent_server() -> Iterator[int]:
         yield server.getsockname()[1]
 
 
-@pytest.fixture
-def dead_port() -> int:
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        return int(server.getsockname()[1])
-
-
 def test_a_dead_server_costs_a_message(tmp_path: Path, dead_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://ani:secret@127.0.0.1:{dead_port}")
     trained = False
@@ -420,38 +412,6 @@ def test_runs_that_start_together_on_a_fresh_store_are_all_recorded_and_nothing_
     said = sorted(run.communicate(timeout=300)[1].strip() for run in runs)
     assert said == ["version 1", "version 2", "version 3"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["files", "mlflow.db", "mlruns"]
-
-
-@pytest.fixture
-def server(tmp_path: Path, dead_port: int) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """A real tracking server and its address."""
-    address = f"http://127.0.0.1:{dead_port}"
-    options = {
-        "--host": "127.0.0.1",
-        "--port": str(dead_port),
-        "--workers": "1",
-        "--backend-store-uri": f"sqlite:///{tmp_path}/server.db",
-        "--artifacts-destination": str(tmp_path / "kept"),
-    }
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mlflow", "server", *itertools.chain(*options.items())],
-        env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"},
-        cwd=tmp_path,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        for _ in range(240):
-            try:
-                with urllib.request.urlopen(f"{address}/health", timeout=1):
-                    break
-            except OSError:
-                time.sleep(0.5)
-        yield address, process
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
 
 
 @pytest.mark.slow
