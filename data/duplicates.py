@@ -90,7 +90,7 @@ def _may_repeat(texts: Sequence[str]) -> NDArray[np.int64]:
     left, before = len(texts), 2 * len(texts)
     while 0 < left < 0.9 * before:
         before = left
-        bits = min(max(sum(len(chunk.halves) for chunk in chunks).bit_length() + 1, 16), _MOST_BITS)
+        bits = min(max(sum(len(chunk.halves) for chunk in chunks).bit_length(), 16), _MOST_BITS)
         shift = np.uint32(32 - bits)
         holders = np.zeros(1 << bits, dtype=np.uint8)  # texts that hold such a shingle: 0, 1, or 2 for more
         for chunk in chunks:
