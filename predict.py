@@ -158,6 +158,12 @@ def _parser() -> argparse.ArgumentParser:
     articles.add_argument(
         "--date-column", metavar="NAME", help="for --report and --review; default: date, tanggal, published_at, ..."
     )
+    articles.add_argument(
+        "--format",
+        choices=("jsonl", "csv", "tsv", "parquet", "txt"),
+        help="of all inputs, whatever their names; of standard input: jsonl if it begins with {, else one article",
+    )
+    articles.add_argument("--delimiter", metavar="CHARACTER", help="of CSV; default: told from the header line")
     articles.add_argument("--encoding", default="utf-8", help="of text formats (default: %(default)s)")
     output = parser.add_argument_group("output")
     output.add_argument(
@@ -298,6 +304,8 @@ def _job(args: argparse.Namespace, by_hand: frozenset[str]) -> Job:
         output=args.output,
         listing=args.output is None and not args.report and review is None and args.json_summary != "-",
         columns=Columns(args.text_column, args.title_column, args.id_column, args.date_column),
+        format=args.format,
+        delimiter=args.delimiter,
         encoding=args.encoding,
         stream_format=args.output_format or "jsonl",
         keep_columns=args.keep_columns,
@@ -313,7 +321,7 @@ def _job(args: argparse.Namespace, by_hand: frozenset[str]) -> Job:
     )
     places = [*(place for _, place in reversed(job.places)), *job.pages]
     for place in places:
-        _refuse_input_as_output(args.input, place)
+        _refuse_input_as_output(job, place)
         if places.count(place) > 1:
             raise UsageError(f"{place}: would be written twice, expected different names")
     return job
@@ -324,13 +332,17 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _refuse_input_as_output(inputs: Sequence[str], output: Path) -> None:
-    """Raises UsageError if the output is a file that would be read as input, and lost or labelled with the rest."""
-    for source in map(Path, inputs):
-        if (
-            output.is_file()
-            and source.exists()
-            and (source.samefile(output) or (source.is_dir() and output.resolve().is_relative_to(source.resolve())))
+def _refuse_input_as_output(job: Job, output: Path) -> None:
+    """Raises UsageError if the output is a file that would be read as input, and lost or labelled with the rest.
+
+    Work in progress has no extension, so only a format that holds for all files would have it read.
+    """
+    from data.inputs import STANDARD_INPUT, find_inputs
+
+    for source in (source for source in job.inputs if source != STANDARD_INPUT):
+        inside = Path(source).is_dir() and output.resolve().is_relative_to(Path(source).resolve())
+        if (inside and job.format is not None) or (
+            output.is_file() and any(file.path.samefile(output) for file in find_inputs(source, job.format).files)
         ):
             raise UsageError(f"{output}: is read as input, expected another name for the output")
 

@@ -173,13 +173,13 @@ class WorkInProgress:
             self._lock = descriptor
 
     def _open(self, run: dict[str, Any], resume: bool, overwrite: bool) -> None:
-        state = _read(self.folder / STATE)
-        if state is not None and not resume and not overwrite and state["batches"]:
+        anew = overwrite and not resume
+        state, before = (None, None) if anew else (_read(self.folder / STATE), _read(self.folder / RUN))
+        if state is not None and not resume and state["batches"]:
             raise WriteError(
                 f"{self.folder}: holds {state['counts'].get('read', 0):,} rows of a run that did not end; "
                 "give --resume to go on with it or --overwrite to start anew"
             )
-        before = _read(self.folder / RUN)
         if resume and before is not None:
             self._refuse_another(before, run)
         if not resume or before is None or state is None:

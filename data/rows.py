@@ -10,16 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from data.reader import (
-    ID_COLUMNS,
-    TEXT_COLUMNS,
-    TITLE_COLUMNS,
-    Batch,
-    ReadError,
-    Reject,
-    find_column,
-    json_string,
-)
+from data.batch import Batch, ReadError, Reject, json_string
+from data.columns import ID_COLUMNS, TEXT_COLUMNS, TITLE_COLUMNS, find_column
 from features.arrays import arrow_array
 
 DATE_COLUMNS: Final = ("date", "tanggal", "published_at", "publish_date", "pub_date", "tanggal_terbit", "created_at")

@@ -26,8 +26,8 @@ import pyarrow as pa
 import pyarrow.ipc
 import pyarrow.parquet as pq
 
+from data.batch import Batch, Reject, json_string
 from data.checkpoint import WriteError, naming
-from data.reader import Batch, Reject, json_string
 from features.arrays import arrow_array
 from features.strings import string_array
 

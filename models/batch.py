@@ -7,7 +7,6 @@ with the input. After each batch the run notes how far it is (see `data.checkpoi
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sys
 import tempfile
@@ -18,8 +17,10 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
 
+from data.batch import Reject
 from data.checkpoint import Journal, WorkInProgress, naming, refuse_to_replace
-from data.reader import STANDARD_INPUT, ReadError, Reject, read
+from data.inputs import fingerprint, input_bytes
+from data.reader import read
 from data.rows import Columns, PickedRows, RowPicker
 from data.writer import (
     STANDARD_OUTPUT,
@@ -78,15 +79,17 @@ class Job:
     """What to do.
 
     inputs: as for `data.reader.read`. output: a file, "-" for standard output, None for none. listing: print a table.
-    columns: as the user named them. encoding: of the input. stream_format: of standard output. keep_columns: pass the
-    input's columns through. explain: give the words that decided. report, review: files to write; review_articles: how
-    many to pick. by_hand: sectors whose threshold is not the model's.
+    columns: as the user named them. format, delimiter, encoding: of the input. stream_format: of standard output.
+    keep_columns: pass the input's columns through. explain: give the words that decided. report, review: files to
+    write; review_articles: how many to pick. by_hand: sectors whose threshold is not the model's.
     """
 
     inputs: tuple[str, ...]
     output: str | None = None
     listing: bool = False
     columns: Columns = field(default_factory=Columns)
+    format: str | None = None
+    delimiter: str | None = None
     encoding: str = "utf-8"
     stream_format: str = "jsonl"
     keep_columns: bool = False
@@ -138,7 +141,7 @@ class Job:
         Raises ReadError for an input that cannot be read.
         """
         return {
-            "input": None if STANDARD_INPUT in self.inputs else fingerprint(self.inputs),
+            "input": fingerprint(self.inputs, self.format),
             "model": model_digest(predictor.model),
             "software": software(),
             "--threshold": predictor.thresholds,
@@ -146,6 +149,8 @@ class Job:
             "--title-column": self.columns.title,
             "--id-column": self.columns.id,
             "--date-column": self.columns.date,
+            "--format": self.format,
+            "--delimiter": self.delimiter,
             "--encoding": self.encoding,
             "--keep-columns": self.keep_columns,
             "--explain": self.explain,
@@ -163,19 +168,6 @@ class Outcome:
     seconds: float
     rejects: Path | None
     warnings: list[str]
-
-
-def fingerprint(inputs: Sequence[str]) -> str:
-    """SHA-256 of all files of the inputs. Raises ReadError."""
-    digest = hashlib.sha256()
-    for place in map(Path, inputs):
-        if not place.exists():
-            raise ReadError(f"{place}: no such file or folder")
-        files = sorted(path for path in place.rglob("*") if path.is_file()) if place.is_dir() else [place]
-        for path in files:
-            with path.open("rb") as stream:
-                digest.update(hashlib.file_digest(stream, "sha256").digest())
-    return digest.hexdigest()
 
 
 class _Nowhere:
@@ -229,11 +221,12 @@ class _Appended(_Nowhere):
 
 @dataclass(frozen=True, eq=False)
 class _Labelled:
-    """A batch that has been labelled; content, of the output."""
+    """A batch that has been labelled. content: of the output. offset: bytes of the input with it and all before."""
 
     picked: PickedRows
     labels: Labels
     content: bytes
+    offset: int
 
 
 def run(job: Job, predictor: Predictor, progress: Progress) -> Outcome:
@@ -300,11 +293,11 @@ class _Run:
         self.work = work
         self.journals = journals
         self._finished = OUTPUT
-        self.batches = 0
+        self.batches = self.offset = 0
         self.totals = Totals(by_sector=dict.fromkeys((*predictor.sectors, "none"), 0))
         self.watch = Watch(predictor.sectors)
         if work is not None and work.batches:
-            self.batches = work.batches
+            self.batches, self.offset = work.batches, work.counts["offset"]
             self.totals = Totals.from_state(work.counts)
             self.watch = Watch.from_state(work.counts["watch"])
         self.destination = self._destination()
@@ -339,30 +332,34 @@ class _Run:
     def label(self, pool: StemmingPool, progress: Progress) -> None:
         """Label all batches that have not been."""
 
-        def work(picked: PickedRows) -> _Labelled:
+        def work(item: tuple[PickedRows, int]) -> _Labelled:
+            picked, offset = item
             labels = self.predictor.label(picked.texts, picked.titles, pool)
             explanations = self._explanations(picked) if self.job.explain else None
             batch = LabelledBatch(
                 picked.rows, picked.places, picked.ids, labels, picked.texts, picked.titles, picked.kept, explanations
             )
-            return _Labelled(picked, labels, self.destination.encode(batch))
+            return _Labelled(picked, labels, self.destination.encode(batch), offset)
 
-        progress.begin(self.totals)
+        size = input_bytes(self.job.inputs, self.job.format)
+        progress.begin(self.totals, self.offset / size if size else None)
         for labelled in in_order(self._picked(), work, self.job.workers):
             self._write(labelled)
-            progress.update(self.totals)
+            progress.update(self.totals, self.offset / size if size else None)
             self._judge(labelled.picked.rejected, ended=False)
         self._judge([], ended=True)
 
-    def _picked(self) -> Iterator[PickedRows]:
-        """The rows of all batches that have not been labelled."""
-        done = self.batches
-        batches = (batch for path in self.job.inputs for batch in read(path, encoding=self.job.encoding))
-        for number, rows in enumerate(batches):
-            if number < done:
-                self.picker.skip(rows)
-            else:
-                yield self.picker.pick(rows)
+    def _picked(self) -> Iterator[tuple[PickedRows, int]]:
+        """The rows of all batches that have not been labelled, and the bytes of the input up to their end."""
+        job, done, number, before = self.job, self.batches, 0, 0
+        for path in job.inputs:
+            for rows in read(path, encoding=job.encoding, format=job.format, delimiter=job.delimiter):
+                if number < done:
+                    self.picker.skip(rows)
+                else:
+                    yield self.picker.pick(rows), before + rows.offset
+                number += 1
+            before += input_bytes([path], job.format) or 0
 
     def _explanations(self, picked: PickedRows) -> list[str]:
         titles = None if picked.titles is None else picked.titles.to_pylist()
@@ -387,8 +384,10 @@ class _Run:
         totals.by_sector["none"] += int((labels.primary < 0).sum())
         self.watch.add(labels, picked.texts, picked.titles)
         self.batches += 1
+        self.offset = labelled.offset
         if self.work is not None:
-            self.work.commit(self.batches, {**totals.state(), "watch": self.watch.state()})
+            counts = {**totals.state(), "watch": self.watch.state(), "offset": self.offset}
+            self.work.commit(self.batches, counts)
 
     def _reject(self, rejects: list[Reject]) -> None:
         if self.job.path is None:

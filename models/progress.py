@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 LINE_EVERY: Final = 10.0  # seconds, where standard error is no terminal
+BAR_EVERY: Final = 0.2
 BAR: Final = "{percentage:3.0f}%|{bar:20}| {elapsed}<{remaining} {postfix}"
 NO_BAR: Final = "{elapsed} {postfix}"
 
@@ -56,39 +57,35 @@ class Progress:
         self._quiet = quiet or sys.stderr is None
         self._bar: Any = None
         self._start = self._told = monotonic()
-        self._before: tuple[int, float] | None = None  # rows and share done when this process began
+        self._rows, self._share = 0, 0.0  # done when this process began
 
-    def begin(self, totals: Totals) -> None:
-        """Told once before the first batch, with what a run before had done."""
+    def begin(self, totals: Totals, share: float | None = None) -> None:
+        """Told once before the first batch, with what a run before had done; see `update`."""
         self._start = self._told = monotonic()
-        self._before = (totals.read, 0.0)
+        self._rows, self._share = totals.read, share or 0.0
         if not self._quiet and sys.stderr.isatty():
             from tqdm import tqdm
 
-            self._bar = tqdm(total=1.0, bar_format=NO_BAR, leave=False, dynamic_ncols=True, file=sys.stderr)
+            form = NO_BAR if share is None else BAR
+            self._bar = tqdm(total=1.0, initial=self._share, bar_format=form, leave=False, dynamic_ncols=True)
 
     def update(self, totals: Totals, share: float | None = None) -> None:
         """Told after each batch; share, how much of the input is done, 0 to 1, where that is known."""
-        if self._quiet or self._before is None:
-            return
         now = monotonic()
+        if self._quiet or now - self._told < (LINE_EVERY if self._bar is None else BAR_EVERY):
+            return
+        self._told = now
         seconds = max(now - self._start, 1e-9)
-        speed = (totals.read - self._before[0]) / seconds
-        rest = f"{totals.read:,} rows, {speed:,.0f}/s, {totals.sectors()}"
-        rest += f", rejected {totals.rejected:,}" if totals.rejected else ""
+        done = f"{totals.read:,} rows, {(totals.read - self._rows) / seconds:,.0f}/s, {totals.sectors()}"
+        done += f", rejected {totals.rejected:,}" if totals.rejected else ""
         if self._bar is not None:
-            if share is not None:
-                self._bar.bar_format = BAR
-                self._bar.n = share
-            self._bar.set_postfix_str(rest, refresh=False)
-            self._bar.update(0)
-            if now - self._told >= 0.2:
-                self._told = now
-                self._bar.refresh()
-        elif now - self._told >= LINE_EVERY:
-            self._told = now
-            left = "" if not share else f"{share:.0%}, {_duration(seconds / share - seconds)} left, "
-            print(f"{left}{rest}", file=sys.stderr, flush=True)
+            self._bar.n = share or 0.0
+            self._bar.set_postfix_str(done)
+            return
+        if share is not None and share > self._share:
+            left = seconds * (1 - share) / (share - self._share)
+            done = f"{share:.0%}, {_duration(left)} left, {done}"
+        print(done, file=sys.stderr, flush=True)
 
     def say(self, message: str) -> None:
         """A line on what takes its time after the last batch."""

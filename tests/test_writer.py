@@ -17,8 +17,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from data import writer
+from data.batch import Batch, Reject, json_string
 from data.checkpoint import WriteError
-from data.reader import Batch, Reject, json_string
 from data.writer import (
     Compressed,
     Csv,
