@@ -170,7 +170,7 @@ def decoded_together(stretches: Sequence[Stretch]) -> Table | None:
         return None
     rows = sum(len(stretch.numbers) for stretch in stretches)
     text = b"\n".join(stretch.filled() for stretch in stretches)
-    if len(text) > LARGEST or b"\0" in text:
+    if len(text) > LARGEST:
         return None
     try:
         table = pyarrow.json.read_json(

@@ -137,9 +137,10 @@ class _TableReader:
                 return block
             # By the line, for some encodings carry a state on to the next.
             text = "\n".join(raw.decode(self._lines.encoding) for raw in block.split(b"\n"))
-        except UnicodeDecodeError:
+            same = text.count("\n") == block.count(b"\n") and "\0" not in text
+            return text.encode("utf-8") if same else None
+        except UnicodeError:  # UTF-7 even decodes half a character
             return None
-        return text.encode("utf-8") if text.count("\n") == block.count(b"\n") and "\0" not in text else None
 
     def _cut(self, block: bytes, text: bytes) -> tuple[Piece | None, int, int, bool]:
         """The whole records at the beginning of a block, which is `text` in UTF-8, as far as there is no doubt about

@@ -103,13 +103,16 @@ def csv_texts(draw: st.DrawFn) -> str:
 
 @given(csv_texts(), BLOCKS, OPTIONS, st.sampled_from(["utf-8", "utf-8", "latin-1", "shift_jis", "utf-7"]))
 @example('id,text\n1,"a\n2,b\n', 1000, {}, "utf-8")
+@example("id,text\n\udcff,a\n", 1000, {}, "utf-7")
 @example('id,text\n\r1,a\n\r\r\n2,b\n"\r3",c\r\r\n', 1000, {}, "utf-8")
 @example("id,text\n" + '1,"' + "a\n" * 600 + '"\n2,b\n', 30, {}, "utf-8")
+@example('id,text\n1,"x"y\n2,b\n', 1000, {}, "utf-8")
+@example('id,text\n1,a"b,c"\n2,x"\n"\n', 1000, {}, "utf-8")
 @example('id,text\n1,"a","b"\n2\n3,c\n4,pipa 5" dan\n5,"e"\n', 1000, {"batch_rows": 2}, "utf-8")
 @QUICK
 def test_csv(tmp_path: Path, text: str, block: int, options: dict[str, object], encoding: str) -> None:
     path = tmp_path / "a.csv"
-    errors = "surrogateescape" if encoding == "utf-8" else "ignore"
+    errors = {"utf-8": "surrogateescape", "utf-7": "strict"}.get(encoding, "ignore")
     path.write_bytes(text.encode(encoding, errors))
     the_same_both_ways(path, block, options | {"encoding": encoding})
 
@@ -120,6 +123,12 @@ def test_csv_of_any_characters(tmp_path: Path, text: str, block: int, options: d
     path = tmp_path / "a.csv"
     path.write_bytes(("id,text\n" + text).encode())
     the_same_both_ways(path, block, options)
+
+
+def test_line_end_written_otherwise_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"id,text\n1,+AAo-b\n2,c\n")
+    the_same_both_ways(path, 1000, {"encoding": "utf-7"})
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
@@ -191,9 +200,12 @@ def json_texts(draw: st.DrawFn) -> str:
 @given(json_texts(), BLOCKS, OPTIONS, st.sampled_from([None, None, ["id"], ["text", "é"]]))
 @example('{"id":null}\n{"id" :null}\n', 1000, {}, None)
 @example('{"a":"x"}\n{"\\u0061":null}\n', 1000, {}, None)
-@example('{"a":null,"x\\"a":"v"}\n{}\n', 1000, {}, None)
+@example('{"a":null,"x\\"a":"v"}\n{"x\\"a" :"v"}\n', 1000, {}, None)
+@example('{"a":"x"}\n{"a":"\udcff"}\n', 1000, {}, None)
+@example('{"a":"x"}\n{"a":"\0"}\n{"a":\0"y"}\n{"a":"z"\0}\n', 1000, {"batch_rows": 2}, None)
+@example('{"a":"w"}\n{"a":"x"}{"a":"y"}\n', 1000, {}, None)
 @example('{"a":7}\n{"a":-0}\n', 1000, {}, None)
-@example('{"a":"x"}{"a":"y"}\n{"a":\n"z"}\n', 1000, {}, None)
+@example('{"a":"w"}\n{"a":"x"}{"a":"y"}\n{"a":\n"z"}\n', 1000, {}, None)
 @QUICK
 def test_json_lines(
     tmp_path: Path, text: str, block: int, options: dict[str, object], columns: list[str] | None
