@@ -253,14 +253,15 @@ def out_of_fold_scores(
 
 @contextmanager
 def _in_one_memory() -> Iterator[None]:
-    """Threads where there would be processes of this machine: what they do leaves Python's lock alone."""
+    """Threads where there would be processes of this machine: most of what they do is done without Python's lock."""
     from joblib import effective_n_jobs, parallel_config
     from joblib.parallel import get_active_backend
 
     if type(get_active_backend()[0]).__name__ != "LokyBackend":
         yield
         return
-    with parallel_config("threading", n_jobs=effective_n_jobs()):
+    # The limit is the process's: were it set in a thread, the first to end would lift it from the others.
+    with parallel_config("threading", n_jobs=effective_n_jobs()), threadpool_limits(1, "blas"):
         yield
 
 
