@@ -7,6 +7,9 @@ from collections import deque
 from collections.abc import Iterable
 from typing import NamedTuple
 
+import numpy as np
+import pyarrow as pa
+
 from data.batch import ReadError
 from data.streams import Readable
 
@@ -147,6 +150,16 @@ class Lines:
             missing -= len(piece)
             pieces.append(piece)
         self._buffer, self._at = b"".join(pieces), 0
+
+
+def is_utf8(text: bytes) -> bool:
+    """Whether that is UTF-8; up to 2 GiB, and several times faster than decoding it."""
+    offsets = pa.py_buffer(np.array([0, len(text)], dtype=np.int32))
+    try:
+        pa.StringArray.from_buffers(1, offsets, pa.py_buffer(text)).validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 def shown(text: str, encoding: str) -> str:

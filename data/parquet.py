@@ -18,6 +18,7 @@ from data.batch import Batch, ReadError, ReadOptions, Reject
 from data.columns import refuse_repeated
 from features.strings import string_array
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, default=str)
 PARQUET_BUFFER = 1 << 20  # bytes read at once, so that a row group is streamed
 
 
@@ -102,10 +103,7 @@ def _text_column(array: pa.Array) -> tuple[pa.StringArray, NDArray[np.bool_] | N
     if pa.types.is_nested(kind):
         pairs = pa.types.is_map(kind)
         return string_array(
-            [
-                None if value is None else json.dumps(dict(value) if pairs else value, ensure_ascii=False, default=str)
-                for value in array.to_pylist()
-            ]
+            [None if value is None else _ENCODER.encode(dict(value) if pairs else value) for value in array.to_pylist()]
         ), np.ones(len(array), dtype=np.bool_)
     if pa.types.is_floating(kind):
         floats = array.to_pylist()

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from data.batch import Batch, EmptyError, ReadError, ReadOptions, Reject, json_string
 from data.columns import ID_COLUMNS, TEXT_COLUMNS, TITLE_COLUMNS, refuse_repeated
 from data.grouping import groups
-from data.lines import BLOCK, MAX_ROW, Line, Lines, shown, through_first_text, without_line_end
+from data.lines import BLOCK, MAX_ROW, Line, Lines, is_utf8, shown, through_first_text, without_line_end
 from features.arrays import arrow_array
 from features.strings import string_array
 
@@ -108,8 +108,9 @@ class _TableReader:
         lines = self._lines
         while True:
             block = lines.block()
-            through = lines.number + block.count(b"\n")
             text = self._utf8(block)
+            before = through = lines.number
+            clean = False
             if text:
                 piece, size, taken, clean = self._cut(block, text)
                 lines.take(size, taken)
@@ -117,7 +118,8 @@ class _TableReader:
                     yield piece
                 if clean and taken:
                     continue
-                through = through if not clean else lines.number  # a single record is longer than the block
+            if not clean:  # otherwise it is but a record longer than the block
+                through = before + block.count(b"\n")
             records, fault = self._in_turn(through)
             if len(records.lines):
                 yield records
@@ -132,9 +134,7 @@ class _TableReader:
             return None
         try:
             if self._lines.encoding == "utf-8":
-                if not block.isascii():
-                    block.decode("utf-8")
-                return block
+                return block if is_utf8(block) else None
             # By the line, for some encodings carry a state on to the next.
             text = "\n".join(raw.decode(self._lines.encoding) for raw in block.split(b"\n"))
             same = text.count("\n") == block.count(b"\n") and "\0" not in text
