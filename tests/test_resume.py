@@ -431,30 +431,35 @@ def test_a_few_articles_start_no_process(run: Run, monkeypatch: pytest.MonkeyPat
 def test_a_run_killed_at_ten_random_moments_ends_with_the_same_bytes(
     run: Run, bundle: Path, predictor: Predictor, output: str
 ) -> None:
-    write_articles(rows=60_000)
+    write_articles(rows=100_000)
     options = ["--workers", "2", "--keep-columns", "--quiet"]
-    began = time.monotonic()
     with start("in.jsonl", "-o", output, *options, bundle=bundle) as process:
         assert process.wait() == 0
-    seconds = time.monotonic() - began
     expected = files()
     for path in expected.keys() - {"in.jsonl"}:
         Path(path).unlink()
 
     draw = random.Random(output)
-    kills, resume = 0, []
-    for _ in range(200):
-        with start("in.jsonl", "-o", output, *options, *resume, bundle=bundle) as process:
+    state = Path(f"{output}.partial/state.json")
+
+    def batches() -> int:
+        return int(json.loads(state.read_text())["batches"]) if state.exists() else 0
+
+    done = [0]
+    for kill in range(10):
+        until = done[-1] + (draw.randrange(1, 6) if kill % 4 else 0)  # some are killed while they start
+        with start("in.jsonl", "-o", output, *options, *["--resume"][:kill], bundle=bundle) as process:
             wait_for(f"{output}.partial/run.json", process)
-            if kills < 10:
-                time.sleep(draw.uniform(0, seconds / 10))
-                process.kill()
-            code = process.wait()
-        if code == 0:
-            break
-        assert code == -signal.SIGKILL, process.communicate()
-        kills, resume = kills + 1, ["--resume"]
-    assert kills == 10
+            while batches() < until and process.poll() is None:
+                time.sleep(0.001)
+            time.sleep(draw.uniform(0, 0.1))
+            process.kill()
+            assert process.wait() == -signal.SIGKILL
+        done.append(batches())
+    assert done == sorted(done)
+    assert len(set(done)) > 5
+    with start("in.jsonl", "-o", output, *options, "--resume", bundle=bundle) as process:
+        assert process.wait() == 0
     assert files() == expected
     rows = [json.loads(line) for line in Path("in.jsonl").read_text().splitlines() if not line.endswith("broken")]
     labels = predictor.predict([row["text"] for row in rows if row["text"]])
