@@ -190,7 +190,7 @@ def _parser() -> argparse.ArgumentParser:
     course.add_argument("--resume", action="store_true", help="go on where an earlier run of the same command ended")
     course.add_argument("--overwrite", action="store_true", help="replace an output that exists; begin anew")
     course.add_argument(
-        "--max-rejects", metavar="N|SHARE%", help="stop when more rows, or a larger share, cannot be labelled"
+        "--max-rejects", metavar="LIMIT", help="stop when more rows cannot be labelled: a number, or a share as in 5%%"
     )
     course.add_argument("--workers", type=int, metavar="N", help="cores to use (default: all)")
     course.add_argument("--quiet", action="store_true", help="no progress and no summary")

@@ -95,3 +95,12 @@ def test_cross_validation_figures_are_those_of_the_shipped_model() -> None:
                 assert f"{metrics[f'{name}_{sector}']:.3f}" in table
     for name in ("full", "core", "ap", "micro_full", "micro_core"):
         assert f"{metrics[name]:.3f}" in table
+
+
+@pytest.mark.parametrize("script", ["predict.py", "train.py"])
+def test_every_option_is_told_by_help(script: str) -> None:
+    shown = subprocess.run([sys.executable, ROOT / script, "--help"], capture_output=True, text=True, check=True)
+    source = (ROOT / script).read_text(encoding="utf-8")
+    options = set(re.findall(r'"(--[a-z][a-z-]+)"', source[source.index("def _parser") : source.index("return parser")]))
+    assert len(options) > 20
+    assert not {option for option in options if option not in shown.stdout}
