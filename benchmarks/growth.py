@@ -50,7 +50,7 @@ def cost(n: int, folder: Path, seed: int, unseen: float, workers: int, budget: f
         labelled = sum(1 for _ in lines)
     if labelled != n:
         raise RuntimeError(f"{labelled:,} of {n:,} articles were labelled")
-    for path in (articles, labels):
+    for path in (articles, labels, labels.with_name(f"{labels.name}.meta.json")):
         path.unlink()
     return Cost(n, size, finished.seconds, finished.peak)
 
