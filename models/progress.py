@@ -11,8 +11,8 @@ from typing import Any, Final, Self
 
 LINE_EVERY: Final = 10.0  # seconds, where standard error is no terminal
 BAR_EVERY: Final = 0.2
-BAR: Final = "{percentage:3.0f}%|{bar:20}| {elapsed}<{remaining} {postfix}"
-NO_BAR: Final = "{elapsed} {postfix}"
+BAR: Final = "{percentage:3.0f}%|{bar:20}| {elapsed}<{remaining}{postfix}"
+NO_BAR: Final = "{elapsed}{postfix}"
 
 
 @dataclass
