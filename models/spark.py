@@ -20,7 +20,7 @@ from data.batch import ReadError
 from data.columns import ID_COLUMNS, TEXT_COLUMNS, TITLE_COLUMNS, find_column
 from data.writer import EXPLANATION, PROBABILITY, label_columns
 from models.predictor import Predictor
-from models.spark_session import map_records, send_code
+from models.spark_session import map_records, numbered, send_code
 from models.spark_worker import ERROR, FrameTask, pack
 
 if TYPE_CHECKING:
@@ -72,14 +72,13 @@ def label(
     if missing := [name for name in wanted if name not in names]:
         raise ReadError(f"no column {missing[0]!r} to keep; the columns found are: {', '.join(names)}")
     kept = _output_names(wanted, [*label_columns(predictor.sectors), ERROR])
-    needed = dict.fromkeys([text, *(name for name in (title, id) if name is not None), *wanted])
-    frame = frame.select(*(f"`{name.replace('`', '``')}`" for name in needed))
+    needed = tuple(dict.fromkeys([text, *(name for name in (title, id) if name is not None), *wanted]))
     schema = label_schema(predictor.sectors)
     for column, name in kept.items():
         schema = schema.add(name, frame.schema[column].dataType)
     send_code(frame.sparkSession)
-    task = FrameTask(pack(predictor), text, title, id, kept)
-    return map_records(frame, task, schema.add(ERROR, "string"))
+    task = FrameTask(pack(predictor), needed, text, title, id, kept)
+    return map_records(frame.selectExpr(*numbered(needed)), task, schema.add(ERROR, "string"))
 
 
 def _output_names(wanted: Sequence[str], own: Sequence[str]) -> dict[str, str]:

@@ -33,7 +33,17 @@ from models.drift import warnings
 from models.predictor import BATCH_ARTICLES, Predictor
 from models.provenance import description, software
 from models.spark import label_schema
-from models.spark_session import Files, FoundFile, SparkError, faults, map_records, read_whole_files, send_code, session
+from models.spark_session import (
+    Files,
+    FoundFile,
+    SparkError,
+    faults,
+    map_records,
+    numbered,
+    read_whole_files,
+    send_code,
+    session,
+)
 from models.spark_worker import OUTPUTS, PATH, PLACE, VALUE, FileTask, Tallies, Tally, pack, shown_path
 
 if TYPE_CHECKING:
@@ -77,14 +87,14 @@ def run(job: Job, predictor: Predictor, master: str = LOCAL, tell: Callable[[str
         task = _task(job, predictor, spark, found)
         send_code(spark)
         with outputs.partial(), _telling(spark, tell):
-            tally = _write_labels(spark, found, task, outputs.labels)
+            tally = _write_labels(spark, found, task, files.name(outputs.labels))
             totals = tally.totals
             if job.max_rejects is not None and job.max_rejects.exceeded(totals, ended=True):
                 raise TooManyRejects(
                     f"{totals.rejected:,} of {totals.read:,} rows rejected, more than --max-rejects {job.max_rejects}"
                 )
             if totals.rejected:
-                _write_rejects(spark, found, task, outputs.rejected)
+                _write_rejects(spark, found, task, files.name(outputs.rejected))
             notes = warnings(predictor.model.training, tally.watch, job.by_hand)
             if find_column(task.known, None, ID_COLUMNS if job.columns.id is None else (job.columns.id,), "id") is None:
                 notes.append("no column of ids, and on Spark rows have no numbers: name one, or pass columns through")
@@ -168,20 +178,29 @@ def _extension(name: str) -> str:
     return path.suffix.lower()
 
 
-def _read(spark: SparkSession, files: Sequence[FoundFile], format: str) -> DataFrame:
-    """Lines or rows, each with its file and place; see `FileTask`."""
-    from pyspark.sql.functions import col
-
-    names = [GLOB.sub(r"\\\1", file.name) for file in files]
-    reader = spark.read.option("recursiveFileLookup", True)  # folders such as `year=2024` are no columns
-    path = col("_metadata.file_path").alias(PATH)
-    if format == PARQUET:
-        # Without merging, columns that the first file lacks would be lost.
-        frame = reader.option("mergeSchema", True).parquet(*names)
-        return frame.select("*", path, col("_metadata.row_index").alias(PLACE))
+def _lines(spark: SparkSession, files: Sequence[FoundFile]) -> DataFrame:
+    """The lines of text files; see `FileTask`."""
     # A carriage return may stand in a field, and the lines are put together again as they were.
-    frame = reader.option("lineSep", "\n").text(names)
-    return frame.select(VALUE, path, col("_metadata.file_block_start").alias(PLACE))
+    frame = spark.read.option("lineSep", "\n").option("recursiveFileLookup", True).text(_literal(files))
+    return frame.selectExpr(VALUE, f"_metadata.file_path as {PATH}", f"_metadata.file_block_start as {PLACE}")
+
+
+def _rows(spark: SparkSession, files: Sequence[FoundFile]) -> tuple[DataFrame, list[str]]:
+    """The rows of Parquet files, and what their columns are called; see `FileTask`."""
+    # Folders such as `year=2024` are no columns. Without merging, columns that the first file lacks would be lost.
+    reader = spark.read.option("recursiveFileLookup", True).option("mergeSchema", True)
+    frame = reader.parquet(*_literal(files))
+    names: list[str] = frame.columns
+    places = f"_metadata.file_path as {PATH}", f"_metadata.row_index as {PLACE}"
+    return frame.selectExpr(*numbered(names), *places), names
+
+
+def _literal(files: Sequence[FoundFile]) -> list[str]:
+    return [GLOB.sub(r"\\\1", file.name) for file in files]
+
+
+def _frame(spark: SparkSession, found: _Found) -> DataFrame:
+    return _rows(spark, found.files)[0] if found.format == PARQUET else _lines(spark, found.files)
 
 
 def _task(job: Job, predictor: Predictor, spark: SparkSession, found: _Found) -> FileTask:
@@ -201,10 +220,10 @@ def _first_rows(spark: SparkSession, found: _Found, task: FileTask) -> Batch:
     """Rows from the beginning of the first file that has any; of Parquet only which columns it has."""
     path = shown_path(found.files[0].name)
     if found.format == PARQUET:
-        names = [name for name in _read(spark, found.files, PARQUET).columns if name not in (PATH, PLACE)]
+        names = _rows(spark, found.files)[1]
         return Batch({name: string_array([]) for name in names}, np.zeros(0, np.int64), path, False)
     for file in found.files:
-        lines = _read(spark, [file], found.format).limit(BATCH_ARTICLES).selectExpr(f"cast({VALUE} as binary)")
+        lines = _lines(spark, [file]).limit(BATCH_ARTICLES).selectExpr(f"cast({VALUE} as binary)")
         text = b"".join(bytes(row[0]) + b"\n" for row in lines.collect())
         for batch in task.text_batches(shown_path(file.name), iter([text])):
             return batch
@@ -218,7 +237,7 @@ def _write_labels(spark: SparkSession, found: _Found, task: FileTask, folder: st
     """Write the labelled rows; returns the counts."""
     counts = spark.sparkContext.accumulator(Tally.of(task.bundle.sectors), Tallies())
     task = replace(task, tally=counts)
-    frame = _read(spark, found.files, found.format)
+    frame = _frame(spark, found)
     if task.output != Parquet.name:
         map_records(frame, task, f"{VALUE} string").write.text(folder)
     else:
@@ -232,8 +251,7 @@ def _write_labels(spark: SparkSession, found: _Found, task: FileTask, folder: st
 
 def _write_rejects(spark: SparkSession, found: _Found, task: FileTask, folder: str) -> None:
     """Read everything once more, which takes little beside labelling it, and write what was rejected."""
-    frame = _read(spark, found.files, found.format)
-    map_records(frame, replace(task, rejected=True), f"{VALUE} string").write.text(folder)
+    map_records(_frame(spark, found), replace(task, rejected=True), f"{VALUE} string").write.text(folder)
 
 
 class _Outputs:
@@ -256,7 +274,7 @@ class _Outputs:
     def refuse(self, inputs: Sequence[str]) -> None:
         """Raises WriteError if something stands in a place that may not be replaced, or is read as input."""
         files = self._files
-        for place in self._places.values():
+        for place in reversed(self._places.values()):
             full = files.full_name(place)
             if any(name == full or name.startswith(f"{full}/") for name in inputs):
                 raise WriteError(f"{place}: is read as input, expected another name for the output")
@@ -265,11 +283,9 @@ class _Outputs:
             if not self._overwrite:
                 raise WriteError(f"{place}: exists already; give another name or --overwrite")
             names = files.names(place)
-            if (names is None) != (place == self._places[self._meta]):
-                expected = "a folder" if names is None else "a file"
-                raise WriteError(
-                    f"{place}: is no {expected.split()[-1]}, expected {expected} to replace or a free name"
-                )
+            expected = "a file" if place == self._places[self._meta] else "a folder"
+            if (found := "a file" if names is None else "a folder") != expected:
+                raise WriteError(f"{place}: is {found}, expected {expected} to replace or a free name")
             if others := [name for name in names or () if name != DONE and not name.startswith("part-")]:
                 raise WriteError(f"{place}: holds {others[0]}, which would be lost, expected part files alone")
         if files.exists(self._work):

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -52,7 +52,8 @@ def session(master: str) -> Iterator[SparkSession]:
         raise SparkError(
             f'--engine spark: found no package {error.name}; it needs: pip install "sektor[spark]"'
         ) from None
-    with faults():
+    with faults(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="pyspark")  # of pandas, which it looks at but does not need here
         running = SparkSession.getActiveSession()
         if running is not None:
             yield _settled(running.newSession())
@@ -121,6 +122,7 @@ def _refuse_unreachable(master: str) -> None:
 def _started(builder: Any, master: str) -> SparkSession:
     """A new session. What Java writes to standard error goes to a file, as long as it runs."""
     builder = builder.master(master).appName("sektor").config("spark.log.level", "ERROR")
+    builder = builder.config("spark.executorEnv.PYTHONSAFEPATH", "1")  # workers import nothing from where they are
     if master.startswith("local"):  # nothing of it is for other machines
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # whatever python3 in PATH is has other packages
         builder = builder.config("spark.ui.enabled", False)
@@ -184,9 +186,14 @@ def map_records(
     frame: DataFrame, task: Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]], schema: Any
 ) -> DataFrame:
     """The rows that a task makes of those of a DataFrame, a part of them at a time."""
-    with warnings.catch_warnings():  # of pandas, which is looked at but not used
+    with warnings.catch_warnings():  # as in `session`
         warnings.filterwarnings("ignore", module="pyspark")
         return frame.mapInArrow(task, schema)
+
+
+def numbered(names: Sequence[str]) -> list[str]:
+    """Expressions that select columns and call them `c0`, `c1` ...: a dot in a name means something else to Spark."""
+    return [f"`{name.replace('`', '``')}` as c{number}" for number, name in enumerate(names)]
 
 
 def _zipped_code(folder: Path) -> Path:

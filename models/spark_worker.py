@@ -10,7 +10,7 @@ import itertools
 import json
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from io import BytesIO
@@ -92,10 +92,13 @@ def unpack(bundle: Bundle) -> Predictor:
 class FrameTask:
     """Labels the rows of a DataFrame, all of them, in their order.
 
-    text, title, id: names of columns. kept: columns to pass through, with their output names.
+    names: of the columns of the records, in their order: Spark takes a dot in a name for something else, so that the
+    columns have others on the way. text, title, id: those to label. kept: those to pass through, with their output
+    names.
     """
 
     bundle: Bundle
+    names: tuple[str, ...]
     text: str
     title: str | None
     id: str | None
@@ -107,7 +110,8 @@ class FrameTask:
         format = Parquet(predictor.sectors)
         for record in records:
             for start, stop in _pieces(record, BATCH_BYTES):
-                yield self._labelled(record.slice(start, stop - start), predictor, format)
+                part = record.slice(start, stop - start).rename_columns(list(self.names))
+                yield self._labelled(part, predictor, format)
 
     def _labelled(self, record: pa.RecordBatch, predictor: Predictor, format: Parquet) -> pa.RecordBatch:
         names = list(dict.fromkeys(name for name in (self.text, self.title, self.id) if name is not None))
@@ -193,7 +197,8 @@ class FileTask:
     """Labels the rows of files as the batch script does, and gives them the form of its output.
 
     A record holds lines of text (`VALUE`) or rows of Parquet, each with the file it is of (`PATH`) and with where that
-    stands in it (`PLACE`): the byte at which the part of the file begins that Spark reads in one go, or the row.
+    stands in it (`PLACE`): the byte at which the part of the file begins that Spark reads in one go, or the row. The
+    columns of Parquet come first, in the order of `known`, whatever they are called on the way.
 
     columns: names that the user gave. format, delimiter, encoding: of the input. known: the columns of the first rows,
     which make the header of a table. output: the format of the output. keep, explain: what it holds. tally: an
@@ -254,11 +259,12 @@ class FileTask:
 
     def _batches(self, records: Iterator[pa.RecordBatch]) -> Iterator[Batch]:
         if self.format == PARQUET:
-            yield from _table_batches(records)
+            yield from _table_batches(records, self.known)
             return
         pieces_of_all = _line_pieces(records, whole=self.format != JSON_LINES)
         for path, pieces in itertools.groupby(pieces_of_all, key=lambda piece: piece.path):
-            yield from self.text_batches(path, (piece.lines for piece in pieces))
+            batches = self.text_batches(path, (piece.lines for piece in pieces))
+            yield from map(self._completed, batches) if self.format == JSON_LINES else batches
 
     def text_batches(self, path: str, pieces: Iterator[bytes]) -> Iterator[Batch]:
         """The rows of a text that comes in pieces; none of one that is blank.
@@ -273,7 +279,7 @@ class FileTask:
         options = ReadOptions(BATCH_ARTICLES, BATCH_BYTES, encoding, None, self.delimiter)
         try:
             if self.format == JSON_LINES:
-                yield from map(self._completed, read_json_lines(lines, options))
+                yield from read_json_lines(lines, options)
             else:
                 yield from read_table(lines, options, self.delimiter or ("\t" if self.format == TSV else None))
         except EmptyError:
@@ -344,13 +350,13 @@ def _line_pieces(records: Iterator[pa.RecordBatch], whole: bool) -> Iterator[_Pi
             yield _Piece(path, b"\n".join(lines[start:stop]) + b"\n")
 
 
-def _table_batches(records: Iterator[pa.RecordBatch]) -> Iterator[Batch]:
+def _table_batches(records: Iterator[pa.RecordBatch], names: Sequence[str]) -> Iterator[Batch]:
     """Consecutive rows of one Parquet file, as text."""
     for record in records:
-        names = [name for name in record.schema.names if name not in (PATH, PLACE)]
+        columns = record.select(range(len(names)))
         places = numpy_array(record.column(PLACE))
         for path, start, stop in _runs(record):
-            yield text_batch(record.select(names).slice(start, stop - start), names, int(places[start]) + 1, Path(path))
+            yield text_batch(columns.slice(start, stop - start), names, int(places[start]) + 1, Path(path))
 
 
 def _runs(record: pa.RecordBatch) -> Iterator[tuple[str, int, int]]:
