@@ -51,13 +51,15 @@ def run(
     command: Sequence[str | Path],
     *,
     watch: bool = False,
+    every: float = SAMPLE_EVERY,
     budget: float = 3600,
     environment: Mapping[str, str] | None = None,
 ) -> Finished:
     """Run a command in a fresh process, in the root of the repository.
 
-    Parameters: watch, whether to sample its memory (every 20 ms; a fresh process that is timed is better not watched);
-    budget, seconds after which it is ended; environment, variables beside those of this process.
+    Parameters: watch, whether to sample its memory (a fresh process that is timed is better not watched, or seldom);
+    every, seconds between samples; budget, seconds after which it is ended; environment, variables beside those of
+    this process.
     Raises OverBudget, Failed.
     """
     with tempfile.TemporaryFile("w+", encoding="utf-8") as out, tempfile.TemporaryFile("w+", encoding="utf-8") as err:
@@ -79,7 +81,7 @@ def run(
 
         timer = threading.Timer(budget, end)
         timer.start()
-        watcher = _Watcher(process.pid) if watch else None
+        watcher = _Watcher(process.pid, every) if watch else None
         try:
             code = process.wait()
             seconds = perf_counter() - start
@@ -114,15 +116,16 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 class _Watcher:
     """Samples the memory of a process and all processes under it, in a thread."""
 
-    def __init__(self, pid: int):
+    def __init__(self, pid: int, every: float):
         self.peak = 0
         self._pid = pid
+        self._every = every
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
 
     def _watch(self) -> None:
-        while not self._stopped.wait(SAMPLE_EVERY):
+        while not self._stopped.wait(self._every):
             self.peak = max(self.peak, tree_pss(self._pid))
 
     def stop(self) -> None:

@@ -23,7 +23,7 @@ from features.tokens import Tokens, fold, split
 from models.evaluation import evaluate
 from models.store import read_model
 from models.uncertainty import Predictions
-from predict import SHIPPED_MODEL
+from predict import SHIPPED_MODEL, main
 
 SAMPLE = 600
 SECTORS = [sector.id for sector in read_sectors()]
@@ -185,10 +185,24 @@ def test_the_picture_is_drawn_the_same_each_time(tmp_path: Path) -> None:
 
 
 def test_growth_counts_every_article(tmp_path: Path) -> None:
-    found = growth.cost(50, tmp_path, seed=0, unseen=0.1, workers=1, budget=60)
+    found = growth.cost(50, tmp_path, seed=0, unseen=0.1, workers=1, budget=60, in_memory=True)
     assert (found.articles, list(tmp_path.iterdir())) == (50, [])
     assert found.seconds > 0
+    assert found.in_memory is not None
+    assert found.in_memory > 0
     assert growth.table([found]).splitlines()[2].startswith("| 50 ")
+
+
+def test_growth_finds_a_row_that_is_not_what_the_predictor_says(tmp_path: Path) -> None:
+    articles, labels = tmp_path / "articles.jsonl", tmp_path / "labels.jsonl"
+    generate(["3", "--output", str(articles)])
+    assert main([str(articles), "-o", str(labels), "--quiet"]) == 0
+    assert growth.beside(articles, labels, workers=1) > 0
+    rows = [json.loads(line) for line in labels.read_text(encoding="utf-8").splitlines()]
+    rows[1]["probabilities"]["ev"] = 0.5
+    labels.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    with pytest.raises(RuntimeError, match=r"labels\.jsonl:2: "):
+        growth.beside(articles, labels, workers=1)
 
 
 @pytest.fixture(scope="module")

@@ -101,6 +101,7 @@ def test_cross_validation_figures_are_those_of_the_shipped_model() -> None:
 def test_every_option_is_told_by_help(script: str) -> None:
     shown = subprocess.run([sys.executable, ROOT / script, "--help"], capture_output=True, text=True, check=True)
     source = (ROOT / script).read_text(encoding="utf-8")
-    options = set(re.findall(r'"(--[a-z][a-z-]+)"', source[source.index("def _parser") : source.index("return parser")]))
+    parser = source[source.index("def _parser") : source.index("return parser")]
+    options = set(re.findall(r'"(--[a-z][a-z-]+)"', parser))
     assert len(options) > 20
     assert not {option for option in options if option not in shown.stdout}
