@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from models.evaluation import Booleans, Floats, at_share, checked_share, of_both_kinds
+from models.evaluation import Booleans, Floats, SectorProbabilities, at_share, checked_share, of_both_kinds
 
 PERCENTILES: Final = (2.5, 97.5)
 COMPARED: Final = ("full", "core", "ap", "micro_full", "micro_core")
@@ -64,11 +64,12 @@ def intervals(
     system = Predictions(predicted, probabilities)
     levels, (system,) = _in_one_order(levels, [system])
 
-    def figures(weights: Floats) -> dict[str, Floats]:
-        found = _figures(weights, levels, system, sectors)
-        return found if prevalences is None else found | _errors(weights, levels, system, prevalences, sectors)
-
-    parts = [figures(weights) for weights in _weights(levels.shape[0], resamples, seed)]
+    figures = _Figures(levels, system, sectors)
+    errors = None if prevalences is None else _Errors(levels, system, prevalences, sectors)
+    parts = [
+        figures.of(weights) | ({} if errors is None else errors.of(weights))
+        for weights in _weights(levels.shape[0], resamples, seed)
+    ]
     values = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     if prevalences is not None:
         for name, measured in calibration_errors(levels, system.probabilities, prevalences, sectors).items():
@@ -93,8 +94,10 @@ def paired_differences(
     """
     levels, systems = _in_one_order(levels, [first, second])
 
+    of_first, of_second = (_Figures(levels, system, sectors) for system in systems)
+
     def differences(weights: Floats) -> dict[str, Floats]:
-        here, there = (_figures(weights, levels, system, sectors) for system in systems)
+        here, there = of_first.of(weights), of_second.of(weights)
         return {name: here[name] - there[name] for name in figures}
 
     parts = [differences(weights) for weights in _weights(levels.shape[0], resamples, seed)]
@@ -181,79 +184,122 @@ def _weights(n: int, resamples: int, seed: int) -> Iterator[Floats]:
         yield np.bincount(drawn.ravel(), minlength=n * columns).reshape(n, columns).astype(np.float64)
 
 
-def _figures(weights: Floats, levels: Floats, system: Predictions, sectors: Sequence[str]) -> dict[str, Floats]:
-    """The figures of `Evaluation.metrics` on articles that count several times or not at all, (n_resamples,) each.
+class _Figures:
+    """The figures of `Evaluation.metrics` on resamples; what is the same for all of them is worked out once."""
 
-    Parameters: weights, (n_articles, n_resamples). With all weights 1 they are those of `evaluate`.
-    """
-    predicted, probabilities = system
-    known = ~np.isnan(levels)
-    positive = levels >= 1
+    def __init__(self, levels: Floats, system: Predictions, sectors: Sequence[str]):
+        predicted, probabilities = system
+        known, positive = ~np.isnan(levels), levels >= 1
+        none = (levels == 0).all(axis=1)
+        self._sectors = sectors
+        self._pairs = [
+            [(among & kind).T.astype(np.float64) for kind in (positive & predicted, predicted, positive)]
+            for among in (known, known & (levels != 1))
+        ]
+        self._rankings = [
+            _Ranking(np.flatnonzero(known[:, k]), positive[known[:, k], k], probabilities[known[:, k], k])
+            for k in range(len(sectors))
+        ]
+        self._none, self._none_predicted = none, none & predicted.any(axis=1)
 
-    def counts(among: Booleans) -> tuple[Floats, Floats, Floats]:
-        """Hits, predicted and positive pairs: (n_sectors, n_resamples) each."""
-        hits, said, true = (
-            (among & kind).T.astype(np.float64) @ weights for kind in (positive & predicted, predicted, positive)
-        )
-        return hits, said, true
+    def of(self, weights: Floats) -> dict[str, Floats]:
+        """The figures where articles count several times or not at all, (n_resamples,) each.
 
-    full, core = counts(known), counts(known & (levels != 1))
-    by_sector = {
-        "full": _ratio(2 * full[0], full[1] + full[2], 1.0),
-        "core": _ratio(2 * core[0], core[1] + core[2], 1.0),
-        "ap": np.array(
-            [
-                _average_precision(weights[known[:, k]], positive[known[:, k], k], probabilities[known[:, k], k])
-                for k in range(len(sectors))
-            ]
-        ),
-        "precision": _ratio(full[0], full[1], 1.0),
-        "recall": _ratio(full[0], full[2], 1.0),
-    }
-    none = (levels == 0).all(axis=1)
-    figures = {name: by_sector[name].mean(axis=0) for name in ("full", "core", "ap")}
-    for name, (hits, said, true) in (("micro_full", full), ("micro_core", core)):
-        figures[name] = _ratio(2 * hits.sum(axis=0), (said + true).sum(axis=0), 1.0)
-    figures["fp_none"] = _ratio((none & predicted.any(axis=1)) @ weights, none @ weights, 0.0)
-    for k, sector in enumerate(sectors):
-        figures |= {f"{name}_{sector}": values[k] for name, values in by_sector.items()}
-    return figures
+        Parameters: weights, (n_articles, n_resamples). With all weights 1 they are those of `evaluate`.
+        """
+        # Hits, predicted and positive pairs: (n_sectors, n_resamples) each.
+        full, core = ([kind @ weights for kind in kinds] for kinds in self._pairs)
+        by_sector = {
+            "full": _ratio(2 * full[0], full[1] + full[2], 1.0),
+            "core": _ratio(2 * core[0], core[1] + core[2], 1.0),
+            "ap": np.array([ranking.average_precision(weights) for ranking in self._rankings]),
+            "precision": _ratio(full[0], full[1], 1.0),
+            "recall": _ratio(full[0], full[2], 1.0),
+        }
+        figures = {name: by_sector[name].mean(axis=0) for name in ("full", "core", "ap")}
+        for name, (hits, said, true) in (("micro_full", full), ("micro_core", core)):
+            figures[name] = _ratio(2 * hits.sum(axis=0), (said + true).sum(axis=0), 1.0)
+        figures["fp_none"] = _ratio(self._none_predicted @ weights, self._none @ weights, 0.0)
+        for k, sector in enumerate(self._sectors):
+            figures |= {f"{name}_{sector}": values[k] for name, values in by_sector.items()}
+        return figures
 
 
-def _errors(
-    weights: Floats, levels: Floats, system: Predictions, prevalences: Sequence[float], sectors: Sequence[str]
-) -> dict[str, Floats]:
-    """Brier scores and calibration errors on articles that count several times or not at all, (n_resamples,) each.
+class _Ranking:
+    """Articles by descending score. Parameters: rows (n,) of the weights, positive (n,), scores (n,)."""
 
-    Sectors are left out as by `brier_scores`. A resample with articles of one kind alone has no error: at a share of 0
-    or 1 every corrected probability is right.
-    """
-    brier, ece = {}, {}
-    for of in of_both_kinds(levels, system.probabilities, prevalences, sectors):
+    def __init__(self, rows: npt.NDArray[np.intp], positive: Booleans, scores: Floats):
+        order = np.argsort(-scores, kind="stable")
+        ranked, ordered = positive[order], scores[order]
+        last_of_tie = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True)[: order.size])
+        positives = np.cumsum(ranked)[last_of_tie]
+        # Only where a tie holds a positive does the precision count; all before, back to the last such tie, is summed.
+        counting = np.diff(positives, prepend=0) > 0
+        stops, of_positives = last_of_tie[counting] + 1, positives[counting]
+        self._any = stops.size > 0
+        self._starts, self._starts_of_positives = np.append(0, stops[:-1]), np.append(0, of_positives[:-1])
+        self._rows = rows[order[: stops[-1]]] if self._any else rows[:0]
+        self._positive_rows = rows[order[ranked]]
+
+    def average_precision(self, weights: Floats) -> Floats:
+        """`models.evaluation.average_precision` on each resample: (n_resamples,).
+
+        Parameters: weights, (n_articles, n_resamples).
+        """
+        if not self._any:
+            return np.ones(weights.shape[1])
+        seen = np.add.reduceat(weights[self._rows], self._starts, axis=0).cumsum(axis=0)
+        found = np.add.reduceat(weights[self._positive_rows], self._starts_of_positives, axis=0)
+        hits = found.cumsum(axis=0)
+        return _ratio((found * _ratio(hits, seen, 0.0)).sum(axis=0), hits[-1], 1.0)
+
+
+class _Errors:
+    """Brier scores and calibration errors on resamples; what is the same for all of them is worked out once."""
+
+    def __init__(self, levels: Floats, system: Predictions, prevalences: Sequence[float], sectors: Sequence[str]):
+        self._sectors = [
+            _ErrorsOfSector(of) for of in of_both_kinds(levels, system.probabilities, prevalences, sectors)
+        ]
+
+    def of(self, weights: Floats) -> dict[str, Floats]:
+        """The errors where articles count several times or not at all, (n_resamples,) each.
+
+        Sectors are left out as by `brier_scores`. A resample with articles of one kind alone has no error: at a share
+        of 0 or 1 every corrected probability is right. Parameters: weights, (n_articles, n_resamples).
+        """
+        brier, ece = {}, {}
+        for each in self._sectors:
+            brier[f"brier_{each.sector}"], ece[f"ece_{each.sector}"] = each.of(weights)
+        return ({"brier": np.mean([*brier.values()], axis=0)} if brier else {}) | brier | ece
+
+
+class _ErrorsOfSector:
+    """Brier score and calibration error of one sector on resamples, of its articles by ascending probability."""
+
+    def __init__(self, of: SectorProbabilities):
         order = np.argsort(of.probabilities, kind="stable")
-        brier[f"brier_{of.sector}"], ece[f"ece_{of.sector}"] = _errors_of_sector(
-            weights[of.known][order], of.positive[order], of.probabilities[order], of.prevalence
-        )
-    return ({"brier": np.mean([*brier.values()], axis=0)} if brier else {}) | brier | ece
+        self.sector = of.sector
+        self._prevalence = of.prevalence
+        self._rows = np.flatnonzero(of.known)[order]
+        self._positive, self._probabilities = of.positive[order], of.probabilities[order]
+        self._first_of_tie = np.searchsorted(self._probabilities, self._probabilities)
 
-
-def _errors_of_sector(
-    weights: Floats, positive: Booleans, probabilities: Floats, prevalence: float
-) -> tuple[Floats, Floats]:
-    """Brier score and calibration error on each resample, of articles by ascending probability: (n_resamples,) each."""
-    resamples = weights.shape[1]
-    size = weights.sum(axis=0)
-    share = _ratio(positive @ weights, size, 0.0)
-    corrected = at_share(probabilities[:, None], prevalence, share[None, :])
-    missed = corrected - positive[:, None]
-    brier = _ratio((weights * missed**2).sum(axis=0), size, 0.0)
-    first_of_tie = np.searchsorted(probabilities, probabilities)
-    ranks = (weights.cumsum(axis=0) - weights)[first_of_tie]  # how many of the resample lie below
-    # An article that is not drawn weighs nothing, whichever bin it comes into.
-    bin_of = np.minimum(ranks * BINS // np.maximum(size, 1), BINS - 1).astype(np.int64)
-    places = bin_of * resamples + np.arange(resamples)
-    sums = np.bincount(places.ravel(), weights=(weights * missed).ravel(), minlength=BINS * resamples)
-    return brier, _ratio(np.abs(sums.reshape(BINS, resamples)).sum(axis=0), size, 0.0)
+    def of(self, all_weights: Floats) -> tuple[Floats, Floats]:
+        """(n_resamples,) each. Parameters: all_weights, (n_articles, n_resamples)."""
+        weights = all_weights[self._rows]
+        resamples = weights.shape[1]
+        size = weights.sum(axis=0)
+        share = _ratio(self._positive @ weights, size, 0.0)
+        corrected = at_share(self._probabilities[:, None], self._prevalence, share[None, :])
+        missed = corrected - self._positive[:, None]
+        brier = _ratio((weights * missed**2).sum(axis=0), size, 0.0)
+        ranks = (weights.cumsum(axis=0) - weights)[self._first_of_tie]  # how many of the resample lie below
+        # An article that is not drawn weighs nothing, whichever bin it comes into.
+        bin_of = np.minimum(ranks * BINS // np.maximum(size, 1), BINS - 1).astype(np.int64)
+        places = bin_of * resamples + np.arange(resamples)
+        sums = np.bincount(places.ravel(), weights=(weights * missed).ravel(), minlength=BINS * resamples)
+        return brier, _ratio(np.abs(sums.reshape(BINS, resamples)).sum(axis=0), size, 0.0)
 
 
 def _ratio(numerators: Floats, denominators: Floats, otherwise: float) -> Floats:
@@ -261,24 +307,3 @@ def _ratio(numerators: Floats, denominators: Floats, otherwise: float) -> Floats
     quotients = np.full(numerators.shape, otherwise)
     np.divide(numerators, denominators, out=quotients, where=denominators > 0)
     return quotients
-
-
-def _average_precision(weights: Floats, positive: Booleans, scores: Floats) -> Floats:
-    """`models.evaluation.average_precision` on each resample: (n_resamples,).
-
-    Parameters: weights (n, n_resamples), positive (n,), scores (n,).
-    """
-    if not positive.any():
-        return np.ones(weights.shape[1])
-    order = np.argsort(-scores, kind="stable")
-    ranked, ordered = positive[order], scores[order]
-    last_of_tie = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
-    positives = np.cumsum(ranked)[last_of_tie]
-    # Only where a tie holds a positive does the precision count; all before, back to the last such tie, is summed up.
-    counting = np.diff(positives, prepend=0) > 0
-    stops, of_positives = last_of_tie[counting] + 1, positives[counting]
-    starts, starts_of_positives = np.append(0, stops[:-1]), np.append(0, of_positives[:-1])
-    seen = np.add.reduceat(weights[order[: stops[-1]]], starts, axis=0).cumsum(axis=0)
-    found = np.add.reduceat(weights[order[ranked]], starts_of_positives, axis=0)
-    hits = found.cumsum(axis=0)
-    return _ratio((found * _ratio(hits, seen, 0.0)).sum(axis=0), hits[-1], 1.0)

@@ -15,7 +15,7 @@ from models.evaluation import at_share, brier_scores, evaluate
 from models.uncertainty import (
     COMPARED,
     Predictions,
-    _errors,
+    _Errors,
     calibration_bins,
     calibration_errors,
     expected_calibration_error,
@@ -223,7 +223,7 @@ def test_the_errors_of_a_resample_are_those_of_its_articles(seed: int, n: int) -
     random = np.random.default_rng(seed)
     weights = random.integers(0, 3, (n, 5)).astype(float)
     prevalences = random.uniform(0.02, 0.6, 4).tolist()
-    found = _errors(weights, levels, Predictions(predicted, probabilities), prevalences, SECTORS)
+    found = _Errors(levels, Predictions(predicted, probabilities), prevalences, SECTORS).of(weights)
     everywhere = brier_scores(levels, probabilities, prevalences, SECTORS)
     assert set(found) - {f"ece_{sector}" for sector in SECTORS} == set(everywhere)
     for column in range(5):
