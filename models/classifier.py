@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +35,7 @@ and it needs several times the memory. Both end at the same weights, but for wha
 """
 
 Floats = npt.NDArray[np.float64]
+Booleans = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -128,9 +129,9 @@ class FrequentTerms(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self)
         if self.kept_.all():
             return X
-        kept = csr_array((X.data * self.kept_[X.indices], X.indices, X.indptr), shape=X.shape, copy=True)
-        kept.eliminate_zeros()
-        return kept
+        is_kept = self.kept_[X.indices]
+        offsets = np.concatenate(([0], np.cumsum(is_kept)))[X.indptr].astype(X.indptr.dtype)
+        return csr_array((X.data[is_kept], X.indices[is_kept], offsets), shape=X.shape)
 
 
 class SectorClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -176,14 +177,7 @@ class SectorClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if self.loss not in LOSSES:
             raise ValueError(f"found loss {self.loss!r}, expected one of {', '.join(LOSSES)}")
         n_terms = X.shape[1]
-        for sector in range(y.shape[1]):
-            known = np.flatnonzero(~np.isnan(y[:, sector]))
-            positive = y[known, sector] >= 1
-            if positive.all() or not positive.any():
-                raise ValueError(
-                    f"sector {sector + 1} of {y.shape[1]}: found {positive.sum()} positive among the {known.size} "
-                    "articles whose level is known, expected both kinds"
-                )
+        _refuse_one_kind(y)
         shared = None if self.groups is None else csr_array(self.group_weight * self.groups)
         if self.loss == "logistic" and X.nnz >= LARGE:
             design = Design(TermMatrix(csc_array(X)), np.ones(n_terms), np.ones(X.shape[0]), y.shape[1], shared)
@@ -223,6 +217,50 @@ class SectorClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return self.decision_function(X) > 0
 
 
+class Fitted(NamedTuple):
+    """All that a fitted pipeline knows.
+
+    idf: (n_terms,), 0 for a term that counts for nothing. weights: (n_terms, n_sectors). intercepts: (n_sectors,).
+    """
+
+    idf: Floats
+    weights: Floats
+    intercepts: Floats
+
+
+def fit(counts: csr_array, levels: Floats, configuration: Configuration, groups: csr_array | None = None) -> Fitted:
+    """What `pipeline` learns of counts (n_articles, n_terms) and levels; of large ones in a third of its memory.
+
+    Raises ValueError as `SectorClassifier.fit` does.
+    """
+    if not _is_large(counts, configuration):
+        fitted = pipeline(configuration, groups).fit(counts, levels)
+        classifier = fitted["sectors"]
+        idf = fitted["tfidf"].idf_ * fitted["frequent"].kept_
+        return Fitted(idf, np.ascontiguousarray(classifier.coef_.T), classifier.intercept_)
+    everything = np.ones(levels.shape[0], np.bool_)
+    terms = TermMatrix.of(counts, configuration.sublinear)
+    design, weights, idf = _fit_large(terms, levels, everything, configuration, groups)
+    shared = None if groups is None else csr_array(configuration.lexicon_weight * groups)
+    coefficients, intercepts = design.table(weights, shared)
+    return Fitted(idf, np.ascontiguousarray(coefficients.T), intercepts)
+
+
+def _is_large(counts: csr_array, configuration: Configuration) -> bool:
+    return configuration.loss == "logistic" and counts.nnz >= LARGE
+
+
+def _refuse_one_kind(levels: Floats) -> None:
+    """Raises ValueError for a sector of which not both positive and negative articles are known."""
+    for sector, its in enumerate(levels.T):
+        positive = its[~np.isnan(its)] >= 1
+        if positive.all() or not positive.any():
+            raise ValueError(
+                f"sector {sector + 1} of {levels.shape[1]}: found {positive.sum()} positive among the {positive.size} "
+                "articles whose level is known, expected both kinds"
+            )
+
+
 def out_of_fold_scores(
     counts: csr_array,
     levels: Floats,
@@ -240,7 +278,7 @@ def out_of_fold_scores(
     Returns: (n_articles, n_sectors), the same on every backend.
     """
     scores = np.full(levels.shape, np.nan)
-    is_large = configuration.loss == "logistic" and counts.nnz >= LARGE
+    is_large = _is_large(counts, configuration)
     matrix = TermMatrix.of(counts, configuration.sublinear) if is_large else counts
     calls = [(matrix, levels, train, test, configuration, groups, os.getpid()) for train, test in folds]
     with nullcontext() if jobs is None else backend(jobs=jobs), _in_one_memory() if is_large else nullcontext():
@@ -292,16 +330,26 @@ def _scores_of_large_fold(
     """What `pipeline` fitted on the articles `train` says of those of `test`, without a copy of either."""
     is_train = np.zeros(levels.shape[0], np.bool_)
     is_train[train] = True
+    design, weights, _ = _fit_large(terms, levels, is_train, configuration, groups)
+    with threadpool_limits(1, "blas"):
+        return design.scores(weights)[test]
+
+
+def _fit_large(
+    terms: TermMatrix, levels: Floats, is_train: Booleans, configuration: Configuration, groups: csr_array | None
+) -> tuple[Design, Floats, Floats]:
+    """`pipeline` fitted on some articles: the design, its weights, and the inverse document frequency, 0 if rare."""
+    known = np.where(is_train[:, None], levels, np.nan)
+    _refuse_one_kind(known)
     frequency = terms.document_frequency(is_train)
     kept = frequency >= min(configuration.min_df, configuration.bigram_min_df or configuration.min_df)
     if groups is not None:
         kept |= np.diff(groups.indptr) > 0
-    idf = np.where(kept, np.log((1 + train.size) / (1 + frequency)) + 1, 0)  # as TfidfTransformer has it
+    idf = np.where(kept, np.log((1 + is_train.sum()) / (1 + frequency)) + 1, 0)  # as TfidfTransformer has it
     lengths = np.sqrt(terms.square_norms(idf))
     to_one = np.divide(1, lengths, out=np.zeros_like(lengths), where=lengths > 0)
     shared = None if groups is None else csr_array(configuration.lexicon_weight * groups)
+    costs = costs_of(known, configuration.regularization, configuration.class_weight)
     with threadpool_limits(1, "blas"):
         design = Design(terms, idf, to_one, levels.shape[1], shared)
-        known = np.where(is_train[:, None], levels, np.nan)
-        costs = costs_of(known, configuration.regularization, configuration.class_weight)
-        return design.scores(minimize(design, levels >= 1, costs))[test]
+        return design, minimize(design, levels >= 1, costs), idf

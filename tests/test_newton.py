@@ -14,7 +14,7 @@ from data.corpus import Corpus, folds
 from data.lexicon import Entry
 from features.vectorizer import StemVectorizer
 from models import newton
-from models.classifier import Configuration, SectorClassifier, lexicon_groups, out_of_fold_scores, pipeline
+from models.classifier import Configuration, SectorClassifier, fit, lexicon_groups, out_of_fold_scores, pipeline
 from models.newton import Design, TermMatrix, costs_of, minimize
 
 Floats = npt.NDArray[np.float64]
@@ -94,6 +94,21 @@ def test_a_large_classifier_is_the_small_one(
     np.testing.assert_allclose(found["sectors"].coef_, small["sectors"].coef_, rtol=0, atol=1e-4)
     np.testing.assert_allclose(found.decision_function(counts), small.decision_function(counts), rtol=0, atol=1e-3)
     assert np.abs(found["sectors"].coef_ - small["sectors"].coef_).max() > 0  # it was fitted in another way
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_a_fit_is_what_the_pipeline_learns(
+    counts_and_groups: tuple[csr_array, csr_array], corpus: Corpus, monkeypatch: pytest.MonkeyPatch, large: bool
+) -> None:
+    counts, groups = counts_and_groups
+    expected = pipeline(Configuration(), groups).fit(counts, corpus.levels)
+    monkeypatch.setattr("models.classifier.LARGE", 0 if large else np.inf)
+    found = fit(counts, corpus.levels, Configuration(), groups)
+    np.testing.assert_allclose(found.idf, expected["tfidf"].idf_ * expected["frequent"].kept_, rtol=1e-12)
+    np.testing.assert_allclose(found.weights, expected["sectors"].coef_.T, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(found.intercepts, expected["sectors"].intercept_, rtol=0, atol=1e-4)
+    with pytest.raises(ValueError, match="sector 1 of 4: found 0 positive"):
+        fit(counts, np.zeros_like(corpus.levels), Configuration(), groups)
 
 
 @pytest.mark.parametrize(
