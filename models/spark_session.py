@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import re
 import shutil
@@ -12,7 +13,7 @@ import tempfile
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -60,21 +61,28 @@ def session(master: str) -> Iterator[SparkSession]:
             return
         _refuse_without_java()
         _refuse_unreachable(master)
-        started = _started(SparkSession.builder, master)
+        logging.getLogger().addFilter(_not_of_py4j)
         try:
-            yield _settled(started.newSession())
+            started = _started(SparkSession.builder, master)
+            try:
+                yield _settled(started.newSession())
+            finally:
+                with suppress(SparkError), faults():  # it may be gone
+                    started.stop()
         finally:
-            started.stop()
+            logging.getLogger().removeFilter(_not_of_py4j)
 
 
 @contextmanager
 def faults() -> Iterator[None]:
     """Turns what Spark raises into a SparkError of one line."""
-    from py4j.protocol import Py4JError
+    from py4j.protocol import Py4JError, Py4JNetworkError
     from pyspark.errors import PySparkException
 
     try:
         yield
+    except (ConnectionError, Py4JNetworkError):
+        raise SparkError("Spark has ended: its Java process was killed, or had not enough memory") from None
     except (Py4JError, PySparkException) as error:
         raise SparkError(reason(error)) from None
 
@@ -141,6 +149,11 @@ def _started(builder: Any, master: str) -> SparkSession:
             os.dup2(shown, 2)
             os.close(shown)
     return started
+
+
+def _not_of_py4j(record: logging.LogRecord) -> bool:
+    """Whether a message is not py4j's, which shows a trace of every call that is interrupted or lost."""
+    return "py4j" not in record.pathname
 
 
 def _settled(session: SparkSession) -> SparkSession:
