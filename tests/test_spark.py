@@ -25,7 +25,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import models.spark_files
+import benchmarks.spark as benchmark
 import models.spark_session
 import models.spark_worker as worker
 from data.batch import ReadError
@@ -317,6 +317,32 @@ def test_a_master_that_does_not_answer_is_named_at_once() -> None:
         with pytest.raises(SparkError, match=f"--master {address}: found no Spark master that answers"):
             models.spark_session._refuse_unreachable(address)
         assert time.monotonic() - started < 5
+
+
+# The benchmark
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_the_benchmark_compares_every_row(same: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def labelled(name: str, articles: Path, output: Path, *_: Any) -> tuple[float, float, int]:
+        if name == "Spark":
+            output.mkdir()
+            (output / "part-00001.jsonl").write_text("1\n")
+            (output / "part-00000.jsonl").write_text("2\n" if same else "3\n")
+            return 8.0, 4.0, 2_000_000
+        output.write_text("1\n2\n")
+        return 2.0, 1.0, 1_000_000
+
+    monkeypatch.setattr(benchmark, "label", labelled)
+    costs = [benchmark.Cost("batch script"), benchmark.Cost("Spark")]
+    if not same:
+        with pytest.raises(RuntimeError, match="1 of 2 rows differ"):
+            benchmark.compare(costs, tmp_path / "articles.jsonl", 2, 1, 9)
+        return
+    assert benchmark.compare(costs, tmp_path / "articles.jsonl", 2, 3, 9) == 2
+    lines = benchmark.table(costs, 8).splitlines()
+    assert [cell.strip() for cell in lines[-1].split("|")[1:-1]] == ["Spark", "8.0", "4.0", "1", "2", "2"]
+    assert list(tmp_path.iterdir()) == []
 
 
 # A real Spark
