@@ -51,6 +51,7 @@ class Batch:
               holds strings only. JSON lines have it, and the numeric, boolean and nested columns of Parquet.
     offset    bytes on disk, compressed as they are, read so far in this call of `read`: what is done of
               `data.inputs.input_bytes`
+    delimiter of CSV; None for other formats
 
     For plain output (CSV, Parquet) a column is written as it stands; for JSON output see `json_texts`.
     """
@@ -62,6 +63,7 @@ class Batch:
     rejects: list[Reject] = field(default_factory=list)
     literals: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
     offset: int = 0
+    delimiter: str | None = None
 
     def __len__(self) -> int:
         return len(self.lines)

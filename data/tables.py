@@ -79,7 +79,8 @@ def read_table(lines: Lines, options: ReadOptions, delimiter: str | None) -> Ite
     if not start:
         raise EmptyError(f"{lines.path}: empty, expected a header line and rows")
     lines.put_back(start[-1:])
-    reader = _TableReader(lines, delimiter or _delimiter(start[-1].text), options)
+    delimiter = delimiter or _delimiter(start[-1].text)
+    reader = _TableReader(lines, delimiter, options)
     names = [reader.names[index] for index in reader.kept]
     found = False
     for pieces in groups(reader, options):
@@ -88,9 +89,11 @@ def read_table(lines: Lines, options: ReadOptions, delimiter: str | None) -> Ite
             name: pa.concat_arrays([piece.columns[place] for piece in pieces]) for place, name in enumerate(names)
         }
         numbers = np.concatenate([np.delete(piece.lines, piece.bad) for piece in pieces])
-        yield Batch(columns, numbers, lines.path, False, [reject for piece in pieces for reject in piece.rejects])
+        rejects = [reject for piece in pieces for reject in piece.rejects]
+        yield Batch(columns, numbers, lines.path, False, rejects, delimiter=delimiter)
     if not found:
-        yield Batch({name: string_array([]) for name in names}, np.zeros(0, dtype=np.int64), lines.path, False)
+        empty = {name: string_array([]) for name in names}
+        yield Batch(empty, np.zeros(0, dtype=np.int64), lines.path, False, delimiter=delimiter)
 
 
 class _TableReader:

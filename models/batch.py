@@ -43,6 +43,7 @@ from models.samples import ArticleSample
 from models.scoring import Labels
 
 FEWEST_FOR_SHARE: Final = 1000  # rows after which a share of rejects says something
+SEMICOLON: Final = ";"  # what spreadsheet programs put between cells where decimals have a comma
 
 # Files of the folder beside the output. No reader takes them for articles, should the folder lie in that of the input.
 OUTPUT: Final = "output"
@@ -293,6 +294,7 @@ class _Run:
         self.work = work
         self.journals = journals
         self._finished = OUTPUT
+        self._delimiters: set[str] = set()  # of CSV inputs
         self.batches = self.offset = 0
         self.totals = Totals(by_sector=dict.fromkeys((*predictor.sectors, "none"), 0))
         self.watch = Watch(predictor.sectors)
@@ -354,6 +356,8 @@ class _Run:
         job, done, number, before = self.job, self.batches, 0, 0
         for path in job.inputs:
             for rows in read(path, encoding=job.encoding, format=job.format, delimiter=job.delimiter):
+                if rows.delimiter is not None:
+                    self._delimiters.add(rows.delimiter)
                 if number < done:
                     self.picker.skip(rows)
                 else:
@@ -425,7 +429,10 @@ class _Run:
 
             progress.say(f"picking articles -> {job.review}")
             picked = pick(self.samples[USEFUL].articles(), self.predictor, job.review_articles)
-            write_review(job.review, picked, self.predictor, overwrite=job.overwrite or job.resume)
+            # The program that saved the input with semicolons will open the sheet.
+            delimiter = SEMICOLON if self._delimiters == {SEMICOLON} else ","
+            overwrite = job.overwrite or job.resume
+            write_review(job.review, picked, self.predictor, overwrite=overwrite, delimiter=delimiter)
 
     def finish(self, made_of: Mapping[str, Any]) -> None:
         """Make the output of what the journals hold, and describe it."""

@@ -221,7 +221,7 @@ def write_review(
     a formula or a number are guarded by an apostrophe, which goes when the sheet is read back. An article longer than
     a cell may be is cut, and says so at its end; NULs become spaces.
 
-    Parameters: delimiter, of the sheet; where decimals have a comma, Excel expects ";".
+    Parameters: delimiter, of the sheet; where decimals have a comma, Excel opens no other than ";" as a table.
     Raises ReviewError for another extension, a file that exists (unless `overwrite`) or cannot be written.
     """
     files = review_files(path)

@@ -144,6 +144,30 @@ def test_report_and_review_are_the_same_too(run: Run, monkeypatch: pytest.Monkey
     assert len(Path("review.csv").read_text(encoding="utf-8-sig").splitlines()) == 6
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"), [(";", ";"), (",", ","), ("\t", ","), ("sep=;", ";"), ("; and ,", ","), ("jsonl", ",")]
+)
+def test_a_sheet_for_review_has_the_delimiter_of_the_table_it_is_of(
+    run: Run, given: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where decimals have a comma, spreadsheet programs save semicolons and open nothing else; also after --resume."""
+    write_articles("in.jsonl" if given == "jsonl" else "other.jsonl", rows=1200)
+    between = given[-1] if len(given) > 1 else given
+    if given != "jsonl":
+        rows = "".join(f"{n};petani panen {n}\r\n" for n in range(1200))
+        declared = f"{given}\r\n" if given.startswith("sep=") else ""
+        Path("in.csv").write_text(f"{declared}id;isi\r\n{rows}".replace(";", between), encoding="utf-8-sig", newline="")
+    Path("too.csv").write_text("id;isi\n1;mobil listrik\n")
+    inputs = [*(["too.csv"] if " and " in given else []), "in.jsonl" if given == "jsonl" else "in.csv"]
+    options = [*inputs, "-o", "labels.csv", "--review", "2", "review.csv", "--workers", "1"]
+    with monkeypatch.context() as patched:
+        end_at(patched, 2, KeyboardInterrupt())
+        assert run(*options)[0] == 130
+    assert run(*options, "--resume")[0] == 0
+    header = expected.join(["id", "sectors", "how_to_label", "title", "text"])
+    assert Path("review.csv").read_text(encoding="utf-8-sig").splitlines()[0] == header
+
+
 def test_report_and_review_need_no_output(run: Run) -> None:
     write_articles(rows=60)
     code, out, err = run("in.jsonl", "--report", "report.html", "--review", "3", "review.json")
