@@ -228,26 +228,36 @@ class Fitted(NamedTuple):
     intercepts: Floats
 
 
-def fit(counts: csr_array, levels: Floats, configuration: Configuration, groups: csr_array | None = None) -> Fitted:
-    """What `pipeline` learns of counts (n_articles, n_terms) and levels; of large ones in a third of its memory.
+def prepared(counts: csr_array, configuration: Configuration) -> csr_array | TermMatrix:
+    """Counts as `fit` and `out_of_fold_scores` go through them: large ones as one matrix for all fits.
 
-    Raises ValueError as `SectorClassifier.fit` does.
+    They make it of the counts themselves where need be; whoever lets go of the counts for it needs half the memory.
     """
-    if not _is_large(counts, configuration):
+    is_large = configuration.loss == "logistic" and counts.nnz >= LARGE
+    return TermMatrix.of(counts, configuration.sublinear) if is_large else counts
+
+
+def fit(
+    counts: csr_array | TermMatrix,
+    levels: Floats,
+    configuration: Configuration,
+    groups: csr_array | None = None,
+) -> Fitted:
+    """What `pipeline` learns of counts (n_articles, n_terms) and levels; of large ones without copies of them.
+
+    Parameters: as for `out_of_fold_scores`. Raises ValueError as `SectorClassifier.fit` does.
+    """
+    terms = counts if isinstance(counts, TermMatrix) else prepared(counts, configuration)
+    if not isinstance(terms, TermMatrix):
         fitted = pipeline(configuration, groups).fit(counts, levels)
         classifier = fitted["sectors"]
         idf = fitted["tfidf"].idf_ * fitted["frequent"].kept_
         return Fitted(idf, np.ascontiguousarray(classifier.coef_.T), classifier.intercept_)
     everything = np.ones(levels.shape[0], np.bool_)
-    terms = TermMatrix.of(counts, configuration.sublinear)
     design, weights, idf = _fit_large(terms, levels, everything, configuration, groups)
     shared = None if groups is None else csr_array(configuration.lexicon_weight * groups)
     coefficients, intercepts = design.table(weights, shared)
     return Fitted(idf, np.ascontiguousarray(coefficients.T), intercepts)
-
-
-def _is_large(counts: csr_array, configuration: Configuration) -> bool:
-    return configuration.loss == "logistic" and counts.nnz >= LARGE
 
 
 def _refuse_one_kind(levels: Floats) -> None:
@@ -262,7 +272,7 @@ def _refuse_one_kind(levels: Floats) -> None:
 
 
 def out_of_fold_scores(
-    counts: csr_array,
+    counts: csr_array | TermMatrix,
     levels: Floats,
     folds: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]],
     configuration: Configuration,
@@ -272,14 +282,15 @@ def out_of_fold_scores(
 ) -> Floats:
     """Decision scores of every article by a pipeline that was not fitted on it.
 
-    Parameters: counts (n_articles, n_terms); levels (n_articles, n_sectors), nan unknown; folds, (train, test) pairs
-    whose test parts cover every article once; jobs, processes of this machine, None for those of the surrounding
-    `models.parallel.backend` or else one; groups, see `pipeline`; on_fold, called as each fold is done.
+    Parameters: counts (n_articles, n_terms), or what `prepared` made of them; levels (n_articles, n_sectors), nan
+    unknown; folds, (train, test) pairs whose test parts cover every article once; jobs, processes of this machine, None
+    for those of the surrounding `models.parallel.backend` or else one; groups, see `pipeline`; on_fold, called as each
+    fold is done.
     Returns: (n_articles, n_sectors), the same on every backend.
     """
     scores = np.full(levels.shape, np.nan)
-    is_large = _is_large(counts, configuration)
-    matrix = TermMatrix.of(counts, configuration.sublinear) if is_large else counts
+    matrix = counts if isinstance(counts, TermMatrix) else prepared(counts, configuration)
+    is_large = isinstance(matrix, TermMatrix)
     calls = [(matrix, levels, train, test, configuration, groups, os.getpid()) for train, test in folds]
     with nullcontext() if jobs is None else backend(jobs=jobs), _in_one_memory() if is_large else nullcontext():
         for (_, test), part in zip(folds, each(_scores_of_fold, calls), strict=True):

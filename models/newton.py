@@ -46,10 +46,10 @@ class TermMatrix:
     @classmethod
     def of(cls, counts: csr_array, sublinear: bool) -> Self:
         """From counts (n_articles, n_terms); a count c weighs 1 + ln c if sublinear, else c."""
-        weights = csc_array(counts)
+        weights = counts.tocsc(copy=True)
         weights.sort_indices()
         if sublinear:
-            weights.data = np.log(weights.data)
+            np.log(weights.data, out=weights.data)
             weights.data += 1
         return cls(weights)
 

@@ -14,7 +14,15 @@ from data.corpus import Corpus, folds
 from data.lexicon import Entry
 from features.vectorizer import StemVectorizer
 from models import newton
-from models.classifier import Configuration, SectorClassifier, fit, lexicon_groups, out_of_fold_scores, pipeline
+from models.classifier import (
+    Configuration,
+    SectorClassifier,
+    fit,
+    lexicon_groups,
+    out_of_fold_scores,
+    pipeline,
+    prepared,
+)
 from models.newton import Design, TermMatrix, costs_of, minimize
 
 Floats = npt.NDArray[np.float64]
@@ -129,6 +137,26 @@ def test_large_folds_say_what_pipelines_say(
             patch.setattr("models.classifier.LARGE", 0)
             found = out_of_fold_scores(counts, levels, parts, configuration, groups=lexicon)
         np.testing.assert_allclose(found, small, rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_prepared_counts_change_no_bit(
+    counts_and_groups: tuple[csr_array, csr_array], corpus: Corpus, monkeypatch: pytest.MonkeyPatch, large: bool
+) -> None:
+    counts, groups = counts_and_groups
+    before = counts.copy()
+    monkeypatch.setattr("models.classifier.LARGE", 0 if large else np.inf)
+    ready = prepared(counts, Configuration())
+    assert isinstance(ready, TermMatrix) == large
+    assert ready.shape == counts.shape
+    parts = folds(corpus.levels, np.arange(len(corpus)), 3)
+    first, second = (
+        out_of_fold_scores(x, corpus.levels, parts, Configuration(), groups=groups) for x in (counts, ready)
+    )
+    np.testing.assert_array_equal(first, second)
+    for one, other in zip(*(fit(x, corpus.levels, Configuration(), groups) for x in (counts, ready)), strict=True):
+        np.testing.assert_array_equal(one, other)
+    np.testing.assert_array_equal(counts.data, before.data)
 
 
 @pytest.mark.usefixtures("large")
