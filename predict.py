@@ -7,6 +7,7 @@
     python predict.py articles.csv -o labels.csv --text-column isi --title-column judul --keep-columns
     python predict.py articles.jsonl -o labels.jsonl --resume     # goes on where an earlier run was ended
     python predict.py articles.jsonl --report report.html --review 50 review.csv
+    python predict.py --engine spark --master spark://HOST:7077 articles labels    # folders of many files
 
     from predict import Predictor
 
@@ -195,6 +196,15 @@ def _parser() -> argparse.ArgumentParser:
     course.add_argument("--workers", type=int, metavar="N", help="cores to use (default: all)")
     course.add_argument("--quiet", action="store_true", help="no progress and no summary")
     course.add_argument("--json-summary", metavar="FILE", help="write the summary as JSON; - for standard output")
+    cluster = parser.add_argument_group("cluster")
+    cluster.add_argument(
+        "--engine",
+        choices=("local", "spark"),
+        default="local",
+        help="where to label: on this machine, or on Spark, which takes INPUT and OUTPUT and writes a folder "
+        "(default: %(default)s)",
+    )
+    cluster.add_argument("--master", metavar="URL", help="of Spark, as in spark://HOST:7077 (default: local[*])")
     model = parser.add_argument_group("model")
     model.add_argument(
         "--model", metavar="FOLDER", help="or an MLflow URI such as models:/sektor@champion; default: the shipped model"
@@ -220,8 +230,15 @@ def _run(args: argparse.Namespace) -> int:
 
     job = _job(args, frozenset(by_hand))
     predictor = _load(args.model, by_hand)
-    with Progress(args.quiet) as progress:
-        outcome = run(job, predictor, progress)
+    if args.engine == "spark":
+        from models.spark_files import LOCAL
+        from models.spark_files import run as run_on_spark
+
+        tell = None if args.quiet else _tell
+        outcome = run_on_spark(job, predictor, args.master or LOCAL, tell)
+    else:
+        with Progress(args.quiet) as progress:
+            outcome = run(job, predictor, progress)
     from models.summary import json_summary, summary
 
     if not args.quiet:
@@ -232,6 +249,10 @@ def _run(args: argparse.Namespace) -> int:
         print(f"sektor-predict: none of {outcome.totals.rejected:,} rows could be labelled", file=sys.stderr)
         return 1
     return 0
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr)
 
 
 def _load(model: str | None, thresholds: Mapping[str, float]) -> Predictor:
@@ -247,6 +268,13 @@ def _load(model: str | None, thresholds: Mapping[str, float]) -> Predictor:
 
 def _check(args: argparse.Namespace) -> None:
     """Raises UsageError for options that do not fit each other."""
+    if args.engine == "spark":
+        if args.output is None and len(args.input) > 1:
+            args.output = args.input.pop()  # INPUT OUTPUT, as programs for clusters have it
+        if args.output is None:
+            raise UsageError("--engine spark writes a folder, expected INPUT and OUTPUT")
+    elif args.master is not None:
+        raise UsageError("--master is that of Spark, expected --engine spark")
     if (args.text is None) == (not args.input):
         raise UsageError("found no input" if args.text is None else "found --text and an input, expected one of them")
     if "" in args.input:

@@ -39,7 +39,7 @@ def read_parquet(path: Path, options: ReadOptions) -> Iterator[Batch]:
                 rows = max(1, records.num_rows * options.batch_bytes // max(1, records.nbytes, options.batch_bytes))
                 for start in range(0, records.num_rows, rows):
                     part = records.slice(start, rows)
-                    batch = _parquet_batch(part, kept, row, path)
+                    batch = text_batch(part, kept, row, path)
                     row += part.num_rows
                     yield replace(batch, offset=size * (row - 1) // all_rows)
             if row == 1:
@@ -49,7 +49,7 @@ def read_parquet(path: Path, options: ReadOptions) -> Iterator[Batch]:
         raise ReadError(f"{place}: unreadable Parquet: {str(error).splitlines()[0]}") from error
 
 
-def _parquet_batch(records: pa.RecordBatch, names: Sequence[str], row: int, path: Path) -> Batch:
+def text_batch(records: pa.RecordBatch, names: Sequence[str], row: int, path: Path) -> Batch:
     """The rows of one record batch, the first of them numbered `row`."""
     columns: dict[str, pa.StringArray] = {}
     literals: dict[str, NDArray[np.bool_]] = {}

@@ -27,7 +27,7 @@ from data.columns import ID_COLUMNS, TEXT_COLUMNS, find_column
 from data.inputs import JSON_LINES, PARQUET, TSV
 from data.json_lines import read_json_lines
 from data.lines import Lines
-from data.parquet import _parquet_batch as text_batch
+from data.parquet import text_batch
 from data.rows import Columns, PickedRows, RowPicker
 from data.streams import Peekable, open_text
 from data.tables import read_table

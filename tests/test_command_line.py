@@ -828,3 +828,15 @@ def test_rows_in_another_encoding_are_told_from_others(run: Run) -> None:
     assert code == 0
     assert err[-1].endswith("1 are not utf-8: name theirs with --encoding")
     assert run("in.csv", "-o", "out.csv", "--overwrite", "--encoding", "latin-1")[2][-1].startswith("labelled 2 of 2")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--master", "local[2]", "articles.jsonl"], "--master is that of Spark, expected --engine spark"),
+        (["--engine", "spark", "articles.jsonl"], "--engine spark writes a folder, expected INPUT and OUTPUT"),
+    ],
+)
+def test_options_of_spark_go_together(options: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(options) == 2
+    assert capsys.readouterr().err == f"sektor-predict: {said}\n"

@@ -26,7 +26,8 @@ def commands(script: str) -> list[list[str]]:
     lines = (line for block in blocks("bash") for line in block.splitlines())
     found = [shlex.split(line, comments=True) for line in lines if line.startswith(f"python {script}")]
     assert found, f"README shows no command with {script}"
-    return [[sys.executable, str(ROOT / script), *words[2:]] for words in found]
+    trained = {"models/candidate": str(ROOT / "models" / "sektor")}  # as if it had been trained here
+    return [[sys.executable, str(ROOT / script), *(trained.get(word, word) for word in words[2:])] for words in found]
 
 
 @pytest.fixture
@@ -66,6 +67,7 @@ def test_predict_commands_run(folder: Path) -> None:
 @pytest.mark.slow
 def test_train_commands_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
+    (folder / "review.csv").write_text("id;sectors;title;text\n007;agro;Harga sawit naik;Petani sawit di Riau\n")
     for command in commands("train.py"):
         command += ["--output", str(folder / "model")]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)

@@ -38,6 +38,7 @@ from models.spark import label
 from models.spark_files import run
 from models.spark_session import Files, SparkError, reason, session
 from models.spark_worker import PATH, PLACE, VALUE, Bundle, FileTask, FrameTask, Tallies, Tally, pack, unpack
+from predict import main
 
 MASTER = "local[2]"
 BREAKS = "Harga mobil\r\nlistrik\nnaik, kata \"Budi\"; 'murah' | e\u0301 \U0001f697 \u2028 \x0b"
@@ -543,6 +544,20 @@ def test_nothing_is_lost_where_a_run_is_refused(
     assert "labels.csv.partial: is in the way" in refused(other, predictor)
     Path("labels.csv.partial/mine").touch()
     assert "remove it" in refused(Job(inputs=("a.jsonl",), output="labels.csv", overwrite=True), predictor)
+
+
+@pytest.mark.slow
+def test_the_batch_script_takes_spark_as_its_engine(
+    spark: Any, bundle: Path, unseen: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    articles, here, there = tmp_path / "articles.jsonl", tmp_path / "here.jsonl", tmp_path / "there.jsonl"
+    articles.write_text("".join(json.dumps({"id": str(n), "text": text}) + "\n" for n, text in enumerate(unseen)))
+    assert main([str(articles), "-o", str(here), "--model", str(bundle), "--quiet"]) == 0
+    options = ["--engine", "spark", "--master", MASTER, "--model", str(bundle)]
+    assert main([*options, str(articles), str(there)]) == 0
+    assert f"labelled {len(unseen):,} of {len(unseen):,} articles" in capsys.readouterr().err
+    rows = [line for part in sorted(there.glob("part-*")) for line in part.read_text(encoding="utf-8").splitlines()]
+    assert sorted(rows) == sorted(here.read_text(encoding="utf-8").splitlines())
 
 
 @pytest.mark.slow
