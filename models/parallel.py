@@ -10,7 +10,6 @@ same versions of what that code imports, and is refused where it does not. Train
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import re
@@ -21,21 +20,20 @@ import sys
 import tempfile
 import threading
 import warnings
-import zipfile
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from models.spark_session import PACKAGES, send_code, zipped_code
+
 BACKENDS: Final = ("loky", "dask", "spark")
-PACKAGES: Final = ("data", "features", "models")  # the code that a cluster is sent
 VERSIONS: Final = ("joblib", "numpy", "pyarrow", "PySastrawi", "scikit-learn", "scipy")  # what this code imports there
 CONNECT_TIMEOUT: Final = 10  # seconds for an address to answer
 WORKER_TIMEOUT: Final = 120  # seconds for a cluster to have a worker that answers: it may have to start one
 
 _SPARK_ADDRESS: Final = re.compile(r"local(\[(\d+|\*)\])?|spark://.+|yarn|k8s://.+")
-_HOME: Final = Path(__file__).resolve().parent.parent
 
 
 @contextmanager
@@ -133,7 +131,7 @@ def _dask(scheduler: str) -> Iterator[None]:
         client.run_on_scheduler(forget)
         client.run(forget)
         with tempfile.TemporaryDirectory() as folder:
-            client.upload_file(str(_zipped_code(Path(folder))))
+            client.upload_file(str(zipped_code(Path(folder))))
         with parallel_config("dask", client=client):
             try:
                 yield
@@ -164,7 +162,7 @@ def _spark(scheduler: str) -> Iterator[None]:
     running = SparkSession.getActiveSession()
     session = running
     try:
-        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        with warnings.catch_warnings():
             for package in ("pyspark", "joblibspark"):  # they warn of what is not used: pandas, resources, tags
                 warnings.filterwarnings("ignore", module=package)
             warnings.filterwarnings(
@@ -173,7 +171,7 @@ def _spark(scheduler: str) -> Iterator[None]:
             if session is None:
                 session = _spark_session(SparkSession.builder, scheduler)
             session.sparkContext.setLogLevel("ERROR")
-            session.sparkContext.addPyFile(str(_zipped_code(Path(folder))))
+            send_code(session)
             _refuse_other_versions("a worker", _asked_of_spark(session.sparkContext, scheduler), scheduler)
             joblibspark.register_spark()
             with parallel_config("spark", n_jobs=-1):
@@ -268,7 +266,7 @@ def _forgetter() -> Callable[[], None]:
             return
         for name in [name for name in sys.modules if name.partition(".")[0] in packages]:
             del sys.modules[name]
-        sys.path[:] = [path for path in sys.path if not os.path.basename(path).startswith("sektor-")]
+        sys.path[:] = [path for path in sys.path if not os.path.basename(path).startswith("sektor_code-")]
 
     return forget
 
@@ -281,18 +279,6 @@ def _refuse_other_versions(where: str, found: dict[str, str], scheduler: str) ->
             raise ValueError(
                 f"--scheduler {scheduler}: {where} has {name} {found.get(name)}, expected {version} as here"
             )
-
-
-def _zipped_code(folder: Path) -> Path:
-    """Our packages as an archive to import from, named after what is in it."""
-    files = [path for package in PACKAGES for path in sorted((_HOME / package).glob("*.py"))]
-    content = {path.relative_to(_HOME).as_posix(): path.read_bytes() for path in files}
-    digest = hashlib.sha256(repr(content).encode()).hexdigest()
-    archive = folder / f"sektor-{digest[:12]}.zip"
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as zipped:
-        for name, code in content.items():
-            zipped.writestr(name, code)
-    return archive
 
 
 def _not_installed(extra: str, error: ModuleNotFoundError) -> ValueError:

@@ -182,14 +182,14 @@ def send_code(session: SparkSession) -> None:
     context = getattr(session, "sparkContext", None)
     if context is None:  # Spark Connect, which takes a copy
         with tempfile.TemporaryDirectory() as folder:
-            session.addArtifacts(str(_zipped_code(Path(folder))), pyfile=True)
+            session.addArtifacts(str(zipped_code(Path(folder))), pyfile=True)
         return
     from pyspark import SparkFiles
 
     # Workers that come later ask for it, too; this folder is there as long as the application.
     root = Path(SparkFiles.getRootDirectory())
     (root / "sektor").mkdir(exist_ok=True)
-    archive = _zipped_code(root / "sektor")
+    archive = zipped_code(root / "sektor")
     if not any(path.endswith(f"/{archive.name}") for path in context.listFiles):
         context.addPyFile(str(archive))
         sys.path.remove(str(root / archive.name))  # this process has the code
@@ -209,7 +209,7 @@ def numbered(names: Sequence[str]) -> list[str]:
     return [f"`{name.replace('`', '``')}` as c{number}" for number, name in enumerate(names)]
 
 
-def _zipped_code(folder: Path) -> Path:
+def zipped_code(folder: Path) -> Path:
     """Our packages as an archive to import from, the same bytes for the same code, named after what is in it."""
     files = [path for package in PACKAGES for path in sorted((_HOME / package).glob("*.py"))]
     content = {path.relative_to(_HOME).as_posix(): path.read_bytes() for path in files}

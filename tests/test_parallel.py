@@ -25,7 +25,7 @@ from data.corpus import Corpus, folds
 from data.lexicon import Entry
 from data.sectors import Sector
 from features.vectorizer import StemVectorizer
-from models import parallel
+from models import parallel, spark_session
 from models.classifier import Configuration, out_of_fold_scores
 from models.parallel import PACKAGES, VERSIONS, backend, each, leave_interrupts_to
 from models.search import search
@@ -103,14 +103,14 @@ def test_a_worker_of_other_versions_is_refused(name: str) -> None:
 
 
 def test_the_code_is_sent_whole_and_named_after_its_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    archive = parallel._zipped_code(tmp_path)
+    archive = spark_session.zipped_code(tmp_path)
     sent = set(zipfile.ZipFile(archive).namelist())
     assert {"data/__init__.py", "features/vectorizer.py", "models/search.py"} <= sent
     assert sent == {str(path.relative_to(ROOT)) for package in PACKAGES for path in (ROOT / package).glob("*.py")}
-    assert parallel._zipped_code(tmp_path) == archive
+    assert spark_session.zipped_code(tmp_path) == archive
     home = changed_copy(tmp_path / "copy")
-    monkeypatch.setattr(parallel, "_HOME", home)
-    assert parallel._zipped_code(tmp_path) != archive
+    monkeypatch.setattr(spark_session, "_HOME", home)
+    assert spark_session.zipped_code(tmp_path) != archive
 
 
 def changed_copy(folder: Path) -> Path:
@@ -131,10 +131,10 @@ from models import parallel
 of_a_worker, os.getpid = os.getpid, lambda: -1
 forget = parallel._forgetter()
 os.getpid = of_a_worker
-sys.path.insert(0, "/a/sektor-1.zip")
+sys.path.insert(0, "/a/sektor_code-1.zip")
 forget()
 ours = [name for name in sys.modules if name.split(".")[0] in ("data", "features", "models")]
-print(ours, [path for path in sys.path if "sektor-1" in path])
+print(ours, [path for path in sys.path if "sektor_code-1" in path])
 """
 
 
@@ -275,7 +275,7 @@ def test_a_dask_cluster_runs_the_code_of_now(
 ) -> None:
     address, seen = dask_cluster[0], []
     for home in (ROOT, changed_copy(tmp_path / "copy"), ROOT):
-        monkeypatch.setattr(parallel, "_HOME", home)
+        monkeypatch.setattr(spark_session, "_HOME", home)
         with backend("dask", scheduler=address):
             seen += each(pkgutil.get_data, [("models", "__init__.py")])
     plain = (ROOT / "models" / "__init__.py").read_bytes()
