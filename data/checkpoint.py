@@ -134,14 +134,13 @@ class WorkInProgress:
         self._lock = -1
         if resume and not self.folder.is_dir():
             raise WriteError(f"{output}: nothing to resume, there is no {self.folder}; start without --resume")
-        with naming(output):
-            self._hold()
         try:
             with naming(output):
+                self._hold()
                 self._open(json.loads(json.dumps(run)), resume, overwrite)
         except BaseException:
             self._close()
-            if self._made:
+            if self._made and self._lock >= 0:  # else another run has it
                 self._remove()
             self._release()
             raise
@@ -168,9 +167,9 @@ class WorkInProgress:
             if not place.exists() or not os.path.samestat(os.fstat(descriptor), place.stat()):
                 os.close(descriptor)
                 continue  # locked what a run that ended has just removed
+            self._lock = descriptor
             os.truncate(descriptor, 0)
             os.write(descriptor, f"{os.getpid()}\n".encode())
-            self._lock = descriptor
 
     def _open(self, run: dict[str, Any], resume: bool, overwrite: bool) -> None:
         anew = overwrite and not resume

@@ -7,6 +7,7 @@ with the input. After each batch the run notes how far it is (see `data.checkpoi
 
 from __future__ import annotations
 
+import glob
 import json
 import sys
 import tempfile
@@ -355,6 +356,7 @@ class _Run:
         """The rows of all batches that have not been labelled, and the bytes of the input up to their end."""
         job, done, number, before = self.job, self.batches, 0, 0
         for path in job.inputs:
+            size = input_bytes([path], job.format) or 0  # now, for it may be gone when it has been read
             for rows in read(path, encoding=job.encoding, format=job.format, delimiter=job.delimiter):
                 if rows.delimiter is not None:
                     self._delimiters.add(rows.delimiter)
@@ -363,7 +365,7 @@ class _Run:
                 else:
                     yield self.picker.pick(rows), before + rows.offset
                 number += 1
-            before += input_bytes([path], job.format) or 0
+            before += size
 
     def _explanations(self, picked: PickedRows) -> list[str]:
         titles = None if picked.titles is None else picked.titles.to_pylist()
@@ -376,7 +378,8 @@ class _Run:
         with naming(self.job.path or "standard output"):
             self.destination.write(picked.kept, labelled.content)
             self._reject(picked.rejected)
-            for sample in self.samples.values():
+        for (name, _), sample in self.samples.items():
+            with naming(self.job.path or self.journals[name].path):
                 sample.add(picked, labels)
         totals = self.totals
         totals.read += len(picked.rows) + len(picked.rows.rejects)
@@ -415,6 +418,10 @@ class _Run:
     def write_pages(self, progress: Progress) -> None:
         """Write the report and the articles to review."""
         job, totals = self.job, self.totals
+        if job.resume:
+            for page in job.pages:
+                for half in page.parent.glob(f".{glob.escape(page.name)}-*.partial"):  # of a run that was killed
+                    half.unlink(missing_ok=True)
         if job.report is not None:
             from models import report
 

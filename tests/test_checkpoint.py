@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -104,6 +105,17 @@ def test_an_error_before_anything_was_done_leaves_nothing() -> None:
         work.journals["output"].append(b"half")
         raise ValueError("no")
     assert not hasattr(caught.value, "__notes__")
+    assert list(Path().iterdir()) == []
+
+
+def test_a_disk_that_is_full_from_the_start_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int, content: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", full)
+        with pytest.raises(WriteError, match=r"labels\.jsonl: cannot be written: no space left on device"):
+            begin()
     assert list(Path().iterdir()) == []
 
 
