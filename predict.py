@@ -348,9 +348,14 @@ def _job(args: argparse.Namespace, by_hand: frozenset[str]) -> Job:
         overwrite=args.overwrite,
     )
     places = [*(place for _, place in reversed(job.places)), *job.pages]
+    if args.json_summary not in (None, "-"):
+        places.append(Path(args.json_summary))
+        if not places[-1].parent.is_dir() or places[-1].is_dir():  # better now than when all is done
+            raise UsageError(f"--json-summary {args.json_summary}: expected a file in a folder that is there")
+    resolved = [place.resolve() for place in places]
     for place in places:
         _refuse_input_as_output(job, place)
-        if places.count(place) > 1:
+        if resolved.count(place.resolve()) > 1:
             raise UsageError(f"{place}: would be written twice, expected different names")
     return job
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
+import re
 import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +21,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from data.checkpoint import WorkInProgress
-from models import progress, samples
+from models import batch, progress, samples
 from predict import Predictor, main
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -166,6 +169,70 @@ def test_a_sheet_for_review_has_the_delimiter_of_the_table_it_is_of(
     assert run(*options, "--resume")[0] == 0
     header = expected.join(["id", "sectors", "how_to_label", "title", "text"])
     assert Path("review.csv").read_text(encoding="utf-8-sig").splitlines()[0] == header
+
+
+def test_a_full_folder_for_temporary_files_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    write_articles(rows=20)
+    monkeypatch.setattr(samples.ArticleSample, "add", full)
+    code, out, err = run("in.jsonl", "--report", "report.html", "--quiet")
+    assert (code, out) == (2, "")
+    assert re.search(r"sample: cannot be written: no space left on device$", err[-1])
+    assert tempfile.gettempdir() in err[-1]
+
+
+@pytest.mark.parametrize(
+    ("summary", "message"),
+    [
+        ("in.jsonl", "in.jsonl: is read as input, expected another name for the output"),
+        ("labels.jsonl", "labels.jsonl: would be written twice, expected different names"),
+        (
+            "../{here}/labels.jsonl.meta.json",
+            "labels.jsonl.meta.json: would be written twice, expected different names",
+        ),
+        ("nowhere/s.json", "--json-summary nowhere/s.json: expected a file in a folder that is there"),
+        (".", "--json-summary .: expected a file in a folder that is there"),
+    ],
+)
+def test_a_summary_takes_no_other_files_place(run: Run, summary: str, message: str) -> None:
+    write_articles(rows=20)
+    before = files()
+    code, out, err = run("in.jsonl", "-o", "labels.jsonl", "--json-summary", summary.format(here=Path().resolve().name))
+    assert (code, out, err) == (2, "", [f"sektor-predict: {message}"])
+    assert files() == before
+
+
+def test_no_half_page_of_a_killed_run_is_left(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_articles(rows=60)
+    options = ["in.jsonl", "-o", "labels.csv", "--report", "[r].html", "--review", "5", "review.csv"]
+    with monkeypatch.context() as patched:
+        patched.setattr("models.report.write_report", _interrupt)
+        assert run(*options)[0] == 130
+    for name in (".[r].html-a1b2c3d4.partial", ".review.csv-a1b2c3d4.partial", ".other.html-a1b2c3d4.partial"):
+        Path(name).write_text("half")
+    assert run(*options, "--resume")[0] == 0
+    assert [name for name in files() if name.startswith(".")] == [".other.html-a1b2c3d4.partial"]
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_an_input_that_goes_while_it_is_read_is_labelled(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Programs that rotate files take away what is still being read."""
+    write_articles()
+    rows_of: Callable[..., Any] = batch.read
+
+    def vanishing(path: str, **options: Any) -> Iterator[Any]:
+        for rows in rows_of(path, **options):
+            Path(path).unlink(missing_ok=True)
+            yield rows
+
+    monkeypatch.setattr(batch, "read", vanishing)
+    code, _, err = run("in.jsonl", "-o", "labels.jsonl")
+    assert (code, err[0][:32]) == (0, "labelled 2,414 of 2,500 articles")
 
 
 def test_report_and_review_need_no_output(run: Run) -> None:
