@@ -229,8 +229,8 @@ def warnings(training: Mapping[str, Any], watch: Watch, ignored: Collection[str]
         return []
     if _interval(watch.blank, total)[0] > MOST_BLANK:
         return [f"{_part(watch.blank, total)} hold no word: the wrong column?"]
-    # Where these are not what training saw, nor is anything else: one cause, one line.
-    if (found := _of_sizes(known["bytes"], watch)) or (found := _of_coverage(known["coverage"], watch)):
+    # Where these are not what training saw, nor is anything else.
+    if found := [*_of_sizes(known["bytes"], watch), *_of_coverage(known["coverage"], watch)]:
         return found
     repeated = watch.recognised - round(watch.distinct)
     if repeated > 0 and _interval(repeated, watch.recognised)[0] > MOST_REPEATS:

@@ -86,8 +86,15 @@ def test_the_wrong_column(predictor: Predictor, training: dict[str, Any], bundle
     some = bundled.select(range(1, 1200, 3))
     links = [f"https://berita.example/baca/{title.lower().replace(' ', '-')}" for title in some.titles]
     texts = {"title": some.titles, "id": some.ids, "link": links}[column]
-    (line,) = warnings(training, watched(predictor, texts))
-    assert "half of the articles have less than" in line or "hold no word: the wrong column?" in line
+    lines = warnings(training, watched(predictor, texts))
+    assert "half of the articles have less than" in lines[0] or "hold no word: the wrong column?" in lines[0]
+    assert all("the wrong column, or a source" in line for line in lines[1:])
+
+
+def test_short_texts_in_another_language_are_both(predictor: Predictor, training: dict[str, Any]) -> None:
+    short, foreign = warnings(training, watched(predictor, [f"{ENGLISH[n % 5]} {n}" for n in range(40)]))
+    assert "half of the articles have less than" in short
+    assert "another language" in foreign
 
 
 def test_articles_without_words(predictor: Predictor, training: dict[str, Any], bundled: Corpus) -> None:
