@@ -26,7 +26,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -46,9 +46,9 @@ from data.reserve import RESERVED, Divided, divide, write_fingerprints
 from data.sectors import Sector, read_sectors
 from features.arrays import arrow_array
 from models.card import model_card
-from models.measurement import Measurement, articles_table, measure
+from models.measurement import Measurement, articles_table, measure, metrics_of
 from models.predictor import Predictor
-from models.promotion import Verdict, contest
+from models.promotion import Champion, Verdict, contest
 from models.steps import Steps
 from models.store import refuse_to_replace, write_model
 from models.training import Settings, Trained, splits, train
@@ -63,6 +63,9 @@ ROOT: Final = (
 )  # an installed train.py works where it is called
 BUNDLED: Final = HOME / "data" / "articles"
 CANDIDATE: Final = ROOT / "models" / "candidate"
+FIGURES: Final = "figures.md"
+PICTURES: Final = ("precision-recall", "learning-curve")  # on the page of a run, if drawn
+PICTURE: Final = 760  # pixels: MLflow's page grows as wide as a picture is and pushes aside what is beside it
 
 __all__ = ["BUNDLED", "Settings", "Trained", "main", "splits", "train"]
 
@@ -165,8 +168,9 @@ def _run(args: argparse.Namespace, progress: Progress) -> int:
         trained, evaluated = _train_and_write(job, articles, progress)
         recorded = None
         if run.failure is None:
-            verdict = _verdict(run, job, articles, trained)
-            with _record(job, articles, trained, evaluated, verdict) as record:
+            champion = run.champion()
+            verdict = None if champion is None else _verdict(champion, job, articles, trained)
+            with _record(job, articles, trained, evaluated, champion, verdict) as record:
                 recorded = run.log(record)
     if never_began:
         _warn("the model is written, the run is not recorded in MLflow")
@@ -174,7 +178,11 @@ def _run(args: argparse.Namespace, progress: Progress) -> int:
         _warn(str(run.failure))
     elif recorded:
         _say(f"MLflow: version {recorded.model_version} of sektor, {recorded.alias}: {recorded.reason}")
-        _say(f"to look at it: make ui (runs are in {recorded.tracking_uri})")
+        if recorded.tracking_uri.startswith("http"):
+            _say(f"to look at it: {recorded.tracking_uri.rstrip('/')}/{recorded.page}")
+        else:
+            _say(f"to look at it: make ui, then http://127.0.0.1:5000/{recorded.page}")
+            _say(f"(runs are in {recorded.tracking_uri})")
     return 0
 
 
@@ -203,12 +211,21 @@ def _searched(job: Job, articles: Articles, run: Run | None = None) -> Job:
     if not job.search:
         return job
     from models.parallel import backend
-    from models.search import Trial, search
+    from models.search import Trial, changes, search
+
+    sectors = [sector.id for sector in job.sectors]
 
     def tell(trial: Trial, number: int, total: int) -> None:
         steps.step()
         if run is not None:
-            run.log_trial(f"trial {number} of {total}", asdict(trial.configuration), trial.metrics, trial.failure)
+            usual = trial.configuration == job.configuration
+            what = "default" if usual else changes(trial.configuration, job.configuration)
+            run.log_trial(
+                f"trial {number} of {total}: {what}",
+                asdict(trial.configuration),
+                _grouped("cv", metrics_of(trial.metrics, trial.intervals, sectors)),
+                trial.failure,
+            )
 
     settings, training = job.settings, articles.divided.training
     with (
@@ -269,11 +286,8 @@ def _train_and_write(job: Job, articles: Articles, progress: Progress) -> tuple[
     return trained, evaluated
 
 
-def _verdict(run: Run, job: Job, articles: Articles, trained: Trained) -> Verdict | None:
-    """Whether the champion is to give way; None if there is none."""
-    champion = run.champion()
-    if champion is None:
-        return None
+def _verdict(champion: Champion, job: Job, articles: Articles, trained: Trained) -> Verdict:
+    """Whether the champion is to give way."""
     judging = articles.divided.reserved
     if articles.evaluated is not None:
         judging, _ = deduplicate(articles.evaluated)
@@ -282,15 +296,22 @@ def _verdict(run: Run, job: Job, articles: Articles, trained: Trained) -> Verdic
 
 @contextmanager
 def _record(
-    job: Job, articles: Articles, trained: Trained, evaluated: Measurement | None, verdict: Verdict | None
+    job: Job,
+    articles: Articles,
+    trained: Trained,
+    evaluated: Measurement | None,
+    champion: Champion | None,
+    verdict: Verdict | None,
 ) -> Iterator[Record]:
     """What MLflow is given of a run; its files are there as long as the context lasts."""
     from models import plots, registry, tracking
 
     training = articles.divided.training
     model, measured = trained.model, trained.measured
-    metrics = {f"cv_{name}": value for name, value in measured.metrics().items()}
-    metrics |= {f"threshold_{s}": c.threshold for s, c in zip(model.sectors, model.calibrations, strict=True)}
+    special = [] if job.configuration == Configuration() else [changes(job.configuration, Configuration())]
+    sets = {f"{job.settings.folds}-fold cross-validation": measured}
+    metrics = _grouped("cv", measured.metrics())
+    metrics |= {f"thresholds/{s}": c.threshold for s, c in zip(model.sectors, model.calibrations, strict=True)}
     metrics |= {} if verdict is None else verdict.metrics()
     datasets = {"training": _dataset("articles", training, job.paths, duplicates=articles.duplicates)}
     table = articles_table(training, trained.predictions).append_column("fold", arrow_array(trained.folds))
@@ -300,6 +321,9 @@ def _record(
         for name, figure in plots.evaluation_figures(
             training.levels,
             *trained.predictions,
+    from models.classifier import Configuration
+    from models.pages import run_description
+    from models.search import changes
             thresholds,
             model.prevalences,
             model.sectors,
@@ -312,11 +336,13 @@ def _record(
     tables: dict[str, pa.Table] = {"tables/out-of-fold.parquet": table}
     if len(articles.divided.reserved):
         reserved = measure(Predictor(model), articles.divided.reserved, seed=job.settings.seed)
-        metrics |= {f"reserved_{name}": value for name, value in reserved.measured.metrics().items()}
+        metrics |= _grouped("reserved", reserved.measured.metrics())
+        sets["reserved"] = reserved.measured
         tables["tables/reserved.parquet"] = reserved.articles
         datasets["promotion"] = _dataset("reserved", articles.divided.reserved, job.paths)
     if evaluated is not None and articles.evaluated is not None and job.evaluate is not None:
-        metrics |= {f"eval_{name}": value for name, value in evaluated.measured.metrics().items()}
+        metrics |= _grouped("eval", evaluated.measured.metrics())
+        sets[job.evaluate.name] = evaluated.measured
         tables["tables/evaluated.parquet"] = evaluated.articles
         of = f"{len(articles.evaluated):,} articles of {job.evaluate.name}"
         for name, figure in plots.evaluation_figures(
@@ -326,7 +352,11 @@ def _record(
         datasets["evaluation"] = _dataset(job.evaluate.stem, articles.evaluated, [job.evaluate])
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        files = {place: folder / Path(place).name for place in (*tables, *drawn, registry.TRAINING_ARTICLES)}
+        pictures = {f"page/{name}.png": f"plots/{name}.png" for name in PICTURES if f"plots/{name}.png" in drawn}
+        places = (FIGURES, *tables, *drawn, *pictures, registry.TRAINING_ARTICLES)
+        files = {place: folder / place.replace("/", " ") for place in places}
+        page = "\n".join(f"## {title}\n\n{of.markdown()}" for title, of in sets.items())
+        files[FIGURES].write_text(f"# Figures\n\n{page}", encoding="utf-8")
         for place, figure in drawn.items():
             plots.save(figure, files[place])
         for place, table in tables.items():
@@ -343,6 +373,8 @@ def _record(
         )
 
 
+        for place, of in pictures.items():
+            plots.save(drawn[of], files[place], widest=PICTURE)
 def _dataset(name: str, corpus: Corpus, source: Sequence[Path], **counts: int) -> DatasetRecord:
     from models.tracking import DatasetRecord
 
@@ -354,9 +386,17 @@ def _dataset(name: str, corpus: Corpus, source: Sequence[Path], **counts: int) -
         counts={"articles": len(corpus), **counts, **levels},
         columns={"id": "string", "title": "string", "text": "string"} | dict.fromkeys(corpus.sectors, "double"),
     )
+            title=", ".join([*(path.name for path in job.paths if path != BUNDLED), *special]),
+            summary=run_description(model, sets, champion),
+            pictures={Path(place).stem.replace("-", " "): place for place in pictures},
 
 
 def _move_champion(args: argparse.Namespace) -> int:
+def _grouped(group: str, metrics: Mapping[str, float]) -> dict[str, float]:
+    """Figures as MLflow shows them, which is with all their digits."""
+    return {f"{group}/{name}": round(value, 6) for name, value in metrics.items()}
+
+
     """Move the alias by hand and say where it stands."""
     from models import registry
 

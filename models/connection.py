@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -181,8 +181,8 @@ def _check_sqlite(store: Path) -> None:
         connection.execute("PRAGMA schema_version")
 
 
-def find_experiment(client: MlflowClient, uri: str) -> str:
-    """Identifier of the experiment of ours (MLFLOW_EXPERIMENT_NAME, else `sektor`), made if there is none."""
+def find_experiment(client: MlflowClient, uri: str, tags: Mapping[str, str]) -> str:
+    """Identifier of the experiment of ours (MLFLOW_EXPERIMENT_NAME, else `sektor`), made, with `tags`, if need be."""
     from mlflow.exceptions import MlflowException
 
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT_NAME
@@ -192,7 +192,7 @@ def find_experiment(client: MlflowClient, uri: str) -> str:
         # By default MLflow puts them in the folder where Python was started, not beside the database.
         location = (store.parent / "mlruns" / name).as_uri() if store else None
         try:
-            return str(client.create_experiment(name, artifact_location=location))
+            return str(client.create_experiment(name, artifact_location=location, tags=dict(tags)))
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise

@@ -30,6 +30,13 @@ _NAMES: Final = {"full": "F1", "core": "core F1", "ap": "ap", "brier": "Brier", 
     "micro_full": "micro F1",
     "fp_none": "fp none",
 }
+_METRICS: Final = {"full": "f1", "core": "core_f1"}
+_MEANS: Final = {"full": "macro_f1", "core": "macro_core_f1", "ap": "macro_ap"} | {
+    "micro_full": "micro_f1",
+    "micro_core": "micro_core_f1",
+    "fp_none": "fp_none",
+    "brier": "macro_brier",
+}
 
 
 class Cell(NamedTuple):
@@ -56,17 +63,19 @@ class MeasuredSet:
     resamples: int
 
     def metrics(self) -> dict[str, float]:
-        """All figures by name, for MLflow.
+        """All figures as `metrics_of` names them; those of slices as "slices/long_f1", beside "slices/long_articles".
 
-        Those of a sector as "full_ev"; the ends of the intervals of `PRIMARY` figures as "full.low" and "full.high";
-        those of slices as "slice_long_full", beside "slice_long_articles".
+        Of a slice only F1 (macro) or, without positives, the false positives, lest slices be most of what there is to
+        see; `markdown` has the rest.
         """
-        found = {**self.evaluation.metrics(), **self.errors}
-        for name in PRIMARY:
-            found[f"{name}.low"], found[f"{name}.high"] = self.intervals[name]
+        figures = {**self.evaluation.metrics(), **self.errors}
+        found = metrics_of(figures, self.intervals, list(self.evaluation.sectors))
         for part in self.slices:
-            found[f"slice_{part.name}_articles"] = float(part.articles)
-            found |= {f"slice_{part.name}_{name}": value for name, value in part.figures.items()}
+            found[f"slices/{part.name}_articles"] = float(part.articles)
+            for name in ("full", "fp_none"):
+                if name in part.figures:
+                    found[f"slices/{part.name}_{_METRICS.get(name, name)}"] = part.figures[name]
+                    break
         return found
 
     def table(self) -> str:
@@ -203,6 +212,32 @@ def articles_table(corpus: Corpus, predictions: Predictions) -> pa.Table:
         columns[f"probability_{sector}"] = arrow_array(predictions.probabilities[:, k])
         columns[f"predicted_{sector}"] = arrow_array(predictions.predicted[:, k].astype(np.int8)).cast(pa.bool_())
     return pa.Table.from_arrays(list(columns.values()), list(columns))
+
+
+def metrics_of(
+    figures: Mapping[str, float], intervals: Mapping[str, tuple[float, float]], sectors: Sequence[str]
+) -> dict[str, float]:
+    """Figures under the names that MLflow shows; its page groups them by what stands before the last slash.
+
+    "macro_f1" for "full", "micro_core_f1" for "micro_core", "ev/f1" for "full_ev", "ev/ap" for "ap_ev"; the ends of the
+    intervals of `PRIMARY` figures as "intervals/macro_f1.low" and "intervals/macro_f1.high". What matters most is
+    first. Parameters: figures and intervals by the names of `Evaluation.metrics` and of the errors; sectors, their
+    names.
+    """
+    means = {_MEANS[name]: figures[name] for name in _MEANS if name in figures}
+    of_sectors = {
+        f"{sector}/{_METRICS.get(name, name)}": figures[f"{name}_{sector}"]
+        for sector in sectors
+        for name in _OF_SECTOR
+        if f"{name}_{sector}" in figures
+    }
+    ends = {
+        f"intervals/{_MEANS[name]}.{end}": value
+        for name in PRIMARY
+        if name in intervals
+        for end, value in zip(("low", "high"), intervals[name], strict=True)
+    }
+    return {**means, **of_sectors, **ends}
 
 
 def _cell(

@@ -33,15 +33,17 @@ MOST_POINTS: Final = 5000  # of a line: more are not seen, and Agg gives up on s
 COMMON: Final = 0.005  # share of the training articles that hold a term, from which on it is shown
 
 
-def save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path, widest: int | None = None) -> None:
     """Write a figure as PNG; the same figure and version of matplotlib give the same bytes.
 
+    Parameters: widest, the pixels it may be wide, if fewer than it is at `DOTS_PER_INCH`.
     Raises OSError, naming the file, if it cannot be written; no part of it is left then.
     """
     drawn = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # in the name of a file, say: a box stands in its place
-        figure.savefig(drawn, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
+        dots = DOTS_PER_INCH if widest is None else min(DOTS_PER_INCH, widest / figure.get_figwidth())
+        figure.savefig(drawn, format="png", dpi=dots, metadata={"Software": None})
     try:
         path.write_bytes(drawn.getvalue())
     except OSError as error:

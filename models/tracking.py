@@ -30,6 +30,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
 
 from models.connection import (
     TrackingError,
@@ -40,6 +41,7 @@ from models.connection import (
     tracking_uri,
     without_password,
 )
+from models.pages import NOTE, experiment_tags
 from models.promotion import Champion, Verdict
 from models.registry import (
     CHALLENGER,
@@ -65,6 +67,14 @@ REPORTED_VERSIONS: Final = ("numpy", "pyarrow", "PySastrawi", "scikit-learn", "s
 LONGEST_DESCRIPTION: Final = 5000
 """Characters; what MLflow's databases hold as the description of a model version."""
 
+LONGEST_PAGE: Final = 8000
+"""Characters; what MLflow takes as the description of a run, a tag like others."""
+
+LONGEST_NAME: Final = 120
+"""Characters of a run's name; MLflow's databases hold 250."""
+
+_MEASURED_ON: Final = {"cv": "training", "reserved": "promotion", "eval": "evaluation"}  # group of figures -> data set
+_LONGEST_DIGEST: Final = 36
 _SOURCES: Final = Path(__file__).resolve().parent.parent
 _METRICS_A_CALL: Final = 1000  # the most that MLflow takes
 _PARAMETERS_A_CALL: Final = 100
@@ -103,6 +113,12 @@ class Record:
     tags: Mapping[str, str] = field(default_factory=dict)
     verdict: Verdict | None = None
     """Whether the champion gives way; None if there was none."""
+    title: str = ""
+    """What is special about the run, for its name; empty if nothing is."""
+    summary: str = ""
+    """Markdown for the top of the run's page, under the verdict."""
+    pictures: Mapping[str, str] = field(default_factory=dict)
+    """What they show -> one of `files`; they stand below the summary."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +135,8 @@ class Recorded:
     """What MLflow loads and serves, such as `models:/sektor/3`."""
     tracking_uri: str
     """Without a password, fit to be printed."""
+    page: str
+    """Of the run, as the end of an address of MLflow's pages."""
 
 
 class Run:
@@ -138,14 +156,17 @@ class Run:
     def log_trial(
         self, name: str, parameters: Mapping[str, object], metrics: Mapping[str, float], failure: str = ""
     ) -> None:
-        """Record one of several configurations tried, as a run within this one; failure: why it has no figures."""
+        """Record one of several configurations tried, as a run within this one; failure: why it has no figures.
+
+        name: what is before a colon tells which one it is, as in "trial 2 of 6: loss=squared_hinge".
+        """
         if self.failure is not None:
             return
         try:
             with faults():
                 client = self._client()
                 tags = {"mlflow.parentRunId": self._run_id, "mlflow.source.type": "LOCAL"}
-                trial = client.create_run(self._experiment_id, run_name=name, tags=tags).info.run_id
+                trial = client.create_run(self._experiment_id, run_name=name[:LONGEST_NAME], tags=tags).info.run_id
                 self._trials.append(trial)
                 self._log_batches(trial, {key: self._portable(value) for key, value in parameters.items()}, metrics)
                 if failure:
@@ -153,7 +174,7 @@ class Run:
                 client.set_terminated(trial, "FAILED" if failure else "FINISHED")
                 self._trials.remove(trial)
         except TrackingError as error:
-            self.failure = _not_recorded(f"{name} and all after it", error)
+            self.failure = _not_recorded(f"{name.partition(':')[0]} and all after it", error)
 
     def champion(self) -> Champion | None:
         """The champion to judge a new model by; None if there is none, or the tracker fails, which sets `failure`."""
@@ -201,10 +222,11 @@ class Run:
         # For MLflow itself, which looks up the model that a version is made from; `environment` puts it back.
         os.environ["MLFLOW_TRACKING_URI"] = uri
         client = self._client()
-        self._experiment_id = find_experiment(client, uri)
+        self._experiment_id = find_experiment(client, uri, experiment_tags())
         # Not by `mlflow.start_run`, which adds the user's name and the absolute paths of the script and a local remote.
         run = client.create_run(
             self._experiment_id,
+            run_name=name,
             tags={
                 "mlflow.source.name": name,
                 "mlflow.source.type": "LOCAL",
@@ -225,15 +247,27 @@ class Run:
         return mlflow.MlflowClient(self._uri)
 
     def _log_batches(
-        self, run_id: str, parameters: Mapping[str, str], metrics: Mapping[str, float], model_id: str | None = None
+        self,
+        run_id: str,
+        parameters: Mapping[str, str],
+        metrics: Mapping[str, float],
+        model_id: str | None = None,
+        datasets: Mapping[str, DatasetRecord] | None = None,
     ) -> None:
-        """Parameters and figures in one call, but for those beyond what MLflow takes in one."""
+        """Parameters and figures in one call, but for those beyond what MLflow takes in one.
+
+        datasets: group of figures, what stands before their first slash -> what they were measured on.
+        """
         import time
 
         from mlflow.entities import Metric, Param
 
         now = time.time_ns() // 1_000_000
-        figures = [Metric(key, value, now, 0, model_id=model_id, run_id=run_id) for key, value in metrics.items()]
+        figures = []
+        for key, value in metrics.items():
+            on = (datasets or {}).get(key.partition("/")[0])
+            name, digest = (None, None) if on is None else (on.name, on.digest[:_LONGEST_DIGEST])
+            figures.append(Metric(key, value, now, 0, model_id, name, digest, run_id))
         settings = [Param(key, value) for key, value in parameters.items()]
         room = _METRICS_A_CALL - _PARAMETERS_A_CALL
         for number in range(max(-(-len(figures) // room), -(-len(settings) // _PARAMETERS_A_CALL))):
@@ -258,7 +292,7 @@ class Run:
         self._model_id = model.model_id
         client.log_outputs(self._run_id, [LoggedModelOutput(self._model_id, step=0)])
         client.log_batch(self._run_id, tags=[RunTag(key, value) for key, value in _tags(record).items()])
-        self._log_batches(self._run_id, parameters, record.metrics, self._model_id)
+        self._log_batches(self._run_id, parameters, record.metrics, self._model_id, _measured_on(record))
 
     def _log_datasets(self, record: Record) -> None:
         from mlflow.entities import DatasetInput, InputTag
@@ -301,9 +335,12 @@ class Run:
         )
         number = str(version.version)
         versions = json.dumps([{"name": MODEL_NAME, "version": version.version}])  # for MLflow's page
-        client.set_logged_model_tags(self._model_id, {"mlflow.modelVersions": versions})
+        client.set_logged_model_tags(self._model_id, {"mlflow.modelVersions": versions, NOTE: f"{becomes}: {reason}."})
         (make_champion if becomes == CHAMPION else make_challenger)(client, number, reason)
         client.set_tag(self._run_id, "promotion", f"{becomes}: {reason}")
+        name = f"version {number}: {record.title}" if record.title else f"version {number}"
+        client.update_run(self._run_id, name=name[:LONGEST_NAME])
+        client.set_tag(self._run_id, NOTE, self._page(record, number, becomes, reason))
         self._recorded = Recorded(
             run_id=self._run_id,
             model_version=number,
@@ -311,7 +348,24 @@ class Run:
             reason=reason,
             model_uri=f"models:/{MODEL_NAME}/{number}",
             tracking_uri=without_password(self._uri),
+            page=f"#/experiments/{self._experiment_id}/runs/{self._run_id}?workflowType=machine_learning",
         )
+
+    def _page(self, record: Record, version: str, becomes: str, reason: str) -> str:
+        """What is read first on the run's page: the verdict, what can be done about it, the summary and pictures."""
+        alias = f"models:/{MODEL_NAME}@{CHAMPION}"
+        next_step = f"To use it all the same: `train.py --promote {version}`."
+        if becomes == CHAMPION:
+            back = "" if record.verdict is None else " Back to the champion before it: `train.py --rollback`."
+            next_step = f'It is what `Predictor.load("{alias}")` gives.{back}'
+        parts = [f"**Version {version} is {becomes}**: {reason}. {next_step}"]
+        parts += [record.summary] if record.summary else []
+        parts += [
+            # By the way MLflow's page itself fetches files: relative, so it holds at any address.
+            f"![{what}](get-artifact?path={quote(record.pictures[what], safe='')}&run_uuid={self._run_id})"
+            for what in record.pictures
+        ]
+        return "\n\n".join(parts)[:LONGEST_PAGE]
 
     def _portable(self, value: object) -> str:
         """A setting as text that means the same elsewhere, without the name of a folder or user above `root`.
@@ -375,7 +429,12 @@ def _create_registered_model(client: MlflowClient) -> None:
 
     try:
         client.create_registered_model(
-            MODEL_NAME, description="Labels Indonesian news articles with the industries they are about."
+            MODEL_NAME,
+            description=(
+                "Labels Indonesian news articles with the industries they are about. `champion` is the version in use, "
+                f'`Predictor.load("models:/{MODEL_NAME}@{CHAMPION}")`; `challenger` the newest that did not beat it. '
+                "By hand: `train.py --promote VERSION`, `train.py --rollback`."
+            ),
         )
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
@@ -408,6 +467,10 @@ def _tags(record: Record) -> dict[str, str]:
     return {**record.tags, "sectors": ", ".join(record.sectors), "data.digest": record.datasets["training"].digest}
 
 
+def _measured_on(record: Record) -> dict[str, DatasetRecord]:
+    return {group: record.datasets[use] for group, use in _MEASURED_ON.items() if use in record.datasets}
+
+
 def _mlflow_dataset(record: DatasetRecord, files: Sequence[str]) -> Dataset:
     from mlflow.data.code_dataset_source import CodeDatasetSource
     from mlflow.data.meta_dataset import MetaDataset
@@ -429,7 +492,7 @@ def _mlflow_dataset(record: DatasetRecord, files: Sequence[str]) -> Dataset:
     return CountedDataset(
         source=CodeDatasetSource(tags={"files": ", ".join(files)}),
         name=record.name,
-        digest=record.digest[:36],
+        digest=record.digest[:_LONGEST_DIGEST],
         schema=schema,
     )
 

@@ -12,7 +12,7 @@ import pytest
 
 from data.corpus import Corpus
 from models.evaluation import brier_scores, evaluate
-from models.measurement import PRIMARY, MeasuredSet, articles_table, measure, measured_set
+from models.measurement import PRIMARY, MeasuredSet, articles_table, measure, measured_set, metrics_of
 from models.predictor import Predictor
 from models.slices import Members, members
 from models.uncertainty import Predictions, calibration_errors, intervals
@@ -54,19 +54,32 @@ def test_every_figure_is_that_of_its_module(figures: MeasuredSet) -> None:
 
 def test_metrics_are_finite_numbers_under_names_that_mlflow_takes(figures: MeasuredSet) -> None:
     metrics = figures.metrics()
-    assert all(re.fullmatch(r"[a-z0-9_.]+", name) for name in metrics)
+    assert all(re.fullmatch(r"[a-z0-9_./]+", name) for name in metrics)
     assert all(isinstance(value, float) and np.isfinite(value) for value in metrics.values())
     json.dumps(metrics, allow_nan=False)
     by_name = {part.name: part for part in figures.slices}
-    assert metrics["full_ev"] == figures.evaluation.sectors["ev"].full
-    assert metrics["brier"] == figures.errors["brier"]
-    assert metrics["ece_agro"] == figures.errors["ece_agro"]
-    assert metrics["slice_short_full"] == by_name["short"].figures["full"]
-    assert metrics["slice_style_kompas_articles"] == 120
-    assert metrics["slice_long_articles"] == 0
-    assert "slice_long_full" not in metrics
-    for name in PRIMARY:
-        assert metrics[f"{name}.low"] <= metrics[name] <= metrics[f"{name}.high"]
+    assert metrics["macro_f1"] == figures.evaluation.full
+    assert metrics["ev/f1"] == figures.evaluation.sectors["ev"].full
+    assert metrics["macro_brier"] == figures.errors["brier"]
+    assert metrics["agro/ece"] == figures.errors["ece_agro"]
+    assert metrics["slices/short_f1"] == by_name["short"].figures["full"]
+    assert metrics["slices/style_kompas_articles"] == 120
+    assert metrics["slices/long_articles"] == 0
+    assert "slices/long_f1" not in metrics
+    named = ("macro_f1", "macro_core_f1", "macro_ap", "micro_f1", "micro_core_f1", "fp_none")
+    assert len([name for name in metrics if name.startswith("intervals/")]) == 2 * len(PRIMARY) == 2 * len(named)
+    for name in named:
+        assert metrics[f"intervals/{name}.low"] <= metrics[name] <= metrics[f"intervals/{name}.high"]
+
+
+def test_no_figure_is_lost_on_the_way_to_mlflow(figures: MeasuredSet) -> None:
+    """Nor do two come under one name, though sectors may be called as groups are."""
+    measured_figures = {**figures.evaluation.metrics(), **figures.errors}
+    named = metrics_of(measured_figures, {}, SECTORS)
+    assert sorted(named.values()) == sorted(measured_figures.values())
+    odd = ("intervals", "slices", "macro")
+    renamed = dict.fromkeys(evaluate(*drawn(60, 1), odd).metrics(), 0.0)
+    assert len(metrics_of(renamed, {}, odd)) == len(renamed)
 
 
 def test_the_table_shows_sectors_means_slices_and_intervals(figures: MeasuredSet) -> None:
@@ -111,7 +124,7 @@ def test_a_sector_without_positives_is_told_of() -> None:
     found = measured_set(levels, predicted, probabilities, PREVALENCES, SECTORS, resamples=10)
     assert "no positives of ev" in found.table()
     assert "no positives of ev" in found.markdown()
-    assert "brier_ev" not in found.metrics()
+    assert "ev/brier" not in found.metrics()
     assert "no positives" not in measured_set(*drawn(60, 1), PREVALENCES, SECTORS, resamples=10).table()
 
 

@@ -137,17 +137,20 @@ def test_the_first_run_is_champion_and_tells_its_whole_story(
     assert (parameters["reserve"], parameters["search"], parameters["data"]) == (str(RESERVE), "0", "articles.jsonl")
     assert (parameters["min_df"], parameters["bigram_min_df"], parameters["beta"]) == ("3", "None", "1.25")
     metrics = run.data.metrics
-    for name in ("full", "core", "ap", "ece_ev", "brier_ev", "precision_agro"):
-        assert metrics[f"cv_{name}"] == pytest.approx(model.training["metrics"][name], abs=1e-6)
-    for name in ("cv_full", "reserved_full"):
-        assert metrics[f"{name}.low"] < metrics[name] < metrics[f"{name}.high"]
+    for name, kept in (("macro_f1", "full"), ("macro_core_f1", "core"), ("ev/ece", "ece_ev"), ("agro/ap", "ap_agro")):
+        assert metrics[f"cv/{name}"] == pytest.approx(model.training["metrics"][kept], abs=2e-6)
+    for of in ("cv", "reserved"):
+        low, high = (metrics[f"{of}/intervals/macro_f1.{end}"] for end in ("low", "high"))
+        assert low < metrics[f"{of}/macro_f1"] < high
     assert model.training["reserved"] == len(divided.reserved)
     inputs = {tag.value: data for data in run.inputs.dataset_inputs for tag in data.tags if tag.key.endswith("context")}
     assert set(inputs) == {"training", "promotion"}
     assert json.loads(inputs["training"].dataset.profile)["articles"] == len(divided.training)
     assert inputs["training"].dataset.digest == divided.training.digest()[:36]
     assert set(store.files(run)) == {
+        "figures.md",
         "model-card.md",
+        "page/precision-recall.png",
         "plots/confusion.png",
         "plots/precision-recall.png",
         "plots/reliability.png",
@@ -199,7 +202,7 @@ def test_the_same_run_again_is_equal_and_displaces_nothing(store: Store, said: l
     there, here = store.files(first), store.files(again)
     assert set(there) == set(here)
     assert [name for name in there if there[name].read_bytes() != here[name].read_bytes()] == []
-    figures = {name: value for name, value in again.data.metrics.items() if not name.startswith("promotion_")}
+    figures = {name: value for name, value in again.data.metrics.items() if not name.startswith("promotion")}
     assert figures == first.data.metrics
     assert again.data.params == first.data.params
     version = store.client.get_model_version("sektor", "2")
@@ -225,14 +228,17 @@ def test_a_run_with_everything_has_trials_within_it_and_an_evaluation(
     runs = store.runs()
     run = next(run for run in runs if "mlflow.parentRunId" not in run.data.tags)
     trials = [trial for trial in runs if trial.data.tags.get("mlflow.parentRunId") == run.info.run_id]
-    assert {trial.info.run_name for trial in trials} == {f"trial {number} of 3" for number in (1, 2, 3)}
+    names = sorted(trial.info.run_name for trial in trials)
+    assert names[0] == "trial 1 of 3: default"
+    assert all(name.startswith(f"trial {number} of 3: ") for number, name in enumerate(names, 1))
     assert {trial.info.status for trial in trials} == {"FINISHED"}
     assert len({json.dumps(trial.data.params, sort_keys=True) for trial in trials}) == 3
     assert {trial.data.params["bigram_min_df"] for trial in trials} == {"None"}  # as given, so not searched
-    assert all(0 < trial.data.metrics["full"] < 1 for trial in trials)
+    assert all(0 < trial.data.metrics["cv/macro_f1"] < 1 for trial in trials)
     metrics = run.data.metrics
-    assert metrics["eval_full.low"] <= metrics["eval_full"] <= metrics["eval_full.high"]
-    assert metrics["eval_slice_style_siaran_pers_articles"] == 40
+    low, high = (metrics[f"eval/intervals/macro_f1.{end}"] for end in ("low", "high"))
+    assert low <= metrics["eval/macro_f1"] <= high
+    assert metrics["eval/slices/style_siaran_pers_articles"] == 40
     assert metrics["promotion_articles"] == fresh
     assert {"plots/learning-curve.png", "plots/evaluation-reliability.png", "tables/evaluated.parquet"} <= set(
         store.files(run)

@@ -555,8 +555,8 @@ def test_a_run_is_recorded(data: Path, capsys: Capture, monkeypatch: pytest.Monk
     assert run.info.status == "FINISHED"
     assert (run.data.params["seed"], run.data.params["prevalence_ev"]) == ("4", "0.02")
     assert run.data.params["regularization"] == "10.0"
-    assert run.data.metrics["cv_ap"] == pytest.approx(model.training["metrics"]["ap"], abs=1e-6)
-    assert run.data.metrics["threshold_ev"] == pytest.approx(model.calibrations[1].threshold)
+    assert run.data.metrics["cv/macro_ap"] == pytest.approx(model.training["metrics"]["ap"], abs=2e-6)
+    assert run.data.metrics["thresholds/ev"] == pytest.approx(model.calibrations[1].threshold)
     assert run.data.tags["data.digest"] == model.training["digest"]
     assert "Sektor model card" in version.description
 
