@@ -305,6 +305,9 @@ def _record(
 ) -> Iterator[Record]:
     """What MLflow is given of a run; its files are there as long as the context lasts."""
     from models import plots, registry, tracking
+    from models.classifier import Configuration
+    from models.pages import run_description
+    from models.search import changes
 
     training = articles.divided.training
     model, measured = trained.model, trained.measured
@@ -321,9 +324,6 @@ def _record(
         for name, figure in plots.evaluation_figures(
             training.levels,
             *trained.predictions,
-    from models.classifier import Configuration
-    from models.pages import run_description
-    from models.search import changes
             thresholds,
             model.prevalences,
             model.sectors,
@@ -359,6 +359,8 @@ def _record(
         files[FIGURES].write_text(f"# Figures\n\n{page}", encoding="utf-8")
         for place, figure in drawn.items():
             plots.save(figure, files[place])
+        for place, of in pictures.items():
+            plots.save(drawn[of], files[place], widest=PICTURE)
         for place, table in tables.items():
             pq.write_table(table, files[place], compression="zstd")
         write_fingerprints(articles.divided.fingerprints, files[registry.TRAINING_ARTICLES])
@@ -370,11 +372,17 @@ def _record(
             sectors=model.sectors,
             files=files,
             verdict=verdict,
+            title=", ".join([*(path.name for path in job.paths if path != BUNDLED), *special]),
+            summary=run_description(model, sets, champion),
+            pictures={Path(place).stem.replace("-", " "): place for place in pictures},
         )
 
 
-        for place, of in pictures.items():
-            plots.save(drawn[of], files[place], widest=PICTURE)
+def _grouped(group: str, metrics: Mapping[str, float]) -> dict[str, float]:
+    """Figures as MLflow shows them, which is with all their digits."""
+    return {f"{group}/{name}": round(value, 6) for name, value in metrics.items()}
+
+
 def _dataset(name: str, corpus: Corpus, source: Sequence[Path], **counts: int) -> DatasetRecord:
     from models.tracking import DatasetRecord
 
@@ -386,17 +394,9 @@ def _dataset(name: str, corpus: Corpus, source: Sequence[Path], **counts: int) -
         counts={"articles": len(corpus), **counts, **levels},
         columns={"id": "string", "title": "string", "text": "string"} | dict.fromkeys(corpus.sectors, "double"),
     )
-            title=", ".join([*(path.name for path in job.paths if path != BUNDLED), *special]),
-            summary=run_description(model, sets, champion),
-            pictures={Path(place).stem.replace("-", " "): place for place in pictures},
 
 
 def _move_champion(args: argparse.Namespace) -> int:
-def _grouped(group: str, metrics: Mapping[str, float]) -> dict[str, float]:
-    """Figures as MLflow shows them, which is with all their digits."""
-    return {f"{group}/{name}": round(value, 6) for name, value in metrics.items()}
-
-
     """Move the alias by hand and say where it stands."""
     from models import registry
 
