@@ -1,9 +1,10 @@
 """Whether a new model takes the champion's place: the rules and figures, apart from where models are kept.
 
 A new model is champion only if its macro F1 is larger beyond noise on articles that neither model has seen in training,
-near duplicates included. The articles are those that every recorded run reserves (`data.reserve`), or a labelled file
-of the user's. The same reserved articles judge run after run: a model chosen as the best of very many will look a
-little better on them than it is, which a fresh file (`--evaluate`) shows.
+near duplicates included. Noise is what another draw of such articles could change, labelled as these are. The articles
+are those that every recorded run reserves (`data.reserve`), or a labelled file of the user's. The same reserved
+articles judge run after run: a model chosen as the best of very many will look a little better on them than it is,
+which a fresh file (`--evaluate`) shows.
 """
 
 from __future__ import annotations
@@ -23,6 +24,12 @@ from models.uncertainty import Difference, Predictions, paired_differences
 
 FEWEST: Final = 200
 """Articles that neither model has seen; on fewer, no difference in F1 that matters leaves the noise."""
+
+FEWEST_DIFFERENT: Final = 6
+"""Articles that two models label differently. Fewer can all speak for the new one by chance, more often than the 2.5%
+that the interval allows (by halves: 5 of 5 in 3.1%, 6 of 6 in 1.6%), and a bootstrap, which draws only what it was
+given, takes 4 of 4 for certain.
+"""
 
 FIGURE: Final = "full"
 """What models are compared by: macro F1 with levels 1 and 2 as positives."""
@@ -102,17 +109,19 @@ def judge(
     version: str,
     seed: int = 0,
 ) -> Verdict:
-    """Whether the challenger's macro F1 is larger by more than noise: a paired bootstrap's 95% interval is above 0.
+    """Whether the challenger's macro F1 is larger by more than noise: a paired bootstrap's 95% interval is above 0, and
+    the two label at least `FEWEST_DIFFERENT` articles differently.
 
     Parameters: levels (n_articles, n_sectors), nan for unknown; what each says of these articles; version, of the
     champion. Raises ValueError if there is no article.
     """
     difference = paired_differences(levels, challenger, champion, sectors, [FIGURE], seed=seed)[FIGURE]
     ours, theirs = (evaluate(levels, *said, sectors).full for said in (challenger, champion))
-    moves = difference.low > 0
+    different = int(((challenger.predicted != champion.predicted) & ~np.isnan(levels)).any(axis=1).sum())
+    moves = difference.low > 0 and different >= FEWEST_DIFFERENT
     if moves:
         outcome = "better beyond noise"
-    elif difference.high < 0:
+    elif difference.high < 0 and different >= FEWEST_DIFFERENT:
         outcome = "worse beyond noise"
     else:
         outcome = "no better beyond noise"
@@ -121,6 +130,8 @@ def judge(
         f"articles that neither saw in training; the difference is {difference.value:+.3f}, "
         f"95% interval {difference.low:+.3f} to {difference.high:+.3f}"
     )
+    if different < FEWEST_DIFFERENT:
+        reason += f"; found {different} that they label differently, expected at least {FEWEST_DIFFERENT} to tell"
     return Verdict(moves, version, reason, len(levels), difference)
 
 

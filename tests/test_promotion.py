@@ -14,7 +14,7 @@ from data.lexicon import Entry
 from data.reserve import Fingerprints, fingerprints
 from data.sectors import Sector
 from models.classifier import Configuration
-from models.promotion import FEWEST, Champion, contest, judge, predictions
+from models.promotion import FEWEST, FEWEST_DIFFERENT, Champion, contest, judge, predictions
 from models.store import Model
 from models.uncertainty import Predictions
 from predict import Predictor
@@ -159,6 +159,37 @@ def test_predictions_are_those_of_the_predictor(trained: Trained, judging: Corpu
     for row, prediction in enumerate(Predictor(trained.model).predict(some.articles())):
         assert tuple(np.array(some.sectors)[said.predicted[row]]) == prediction.sectors
         assert said.probabilities[row].tolist() == list(prediction.probabilities.values())
+
+
+@pytest.mark.parametrize("better", [1, FEWEST_DIFFERENT - 2, FEWEST_DIFFERENT - 1, FEWEST_DIFFERENT])
+def test_a_few_articles_that_all_speak_for_one_model_may_be_chance(better: int) -> None:
+    """A bootstrap alone is sure of four among 300: it never draws an article that speaks for the other model."""
+    levels = np.zeros((300, 2))
+    levels[::3, 0], levels[::4, 1] = 2, 2
+    right = Predictions(levels >= 1, levels / 2)
+    missed = right.predicted.copy()
+    missed[: 3 * better : 3, 0] = False
+    other = Predictions(missed, right.probabilities)
+    for one, two, moves, said in ((right, other, True, "better"), (other, right, False, "worse")):
+        verdict = judge(levels, one, two, SECTORS, "1")
+        told = better >= FEWEST_DIFFERENT
+        assert verdict.moves == (moves and told)
+        assert verdict.reason.startswith(f"{said if told else 'no better'} beyond noise than the champion, version 1: ")
+        few = f"; found {better} that they label differently, expected at least {FEWEST_DIFFERENT} to tell"
+        assert verdict.reason.endswith(few) != told
+
+
+def test_articles_of_unknown_label_do_not_count_as_labelled_differently() -> None:
+    levels = np.zeros((300, 2))
+    levels[::3, 0] = 2
+    right = Predictions(levels >= 1, levels / 2)
+    missed = right.predicted.copy()
+    missed[: 3 * FEWEST_DIFFERENT : 3, 0] = False
+    missed[5:50, 1] = True
+    levels[5:50, 1] = np.nan
+    levels[0, 0] = np.nan
+    reason = judge(levels, right, Predictions(missed, right.probabilities), SECTORS, "1").reason
+    assert f"found {FEWEST_DIFFERENT - 1} that they label differently" in reason
 
 
 @settings(max_examples=20, deadline=None)
