@@ -132,7 +132,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     progress = Progress()
     try:
         args = _parser().parse_args(argv)
-        return _move_champion(args) if args.promote is not None or args.rollback else _run(args, progress)
+        with _interrupts():
+            return _move_champion(args) if args.promote is not None or args.rollback else _run(args, progress)
     except KeyboardInterrupt:
         done = "no model was written"
         if progress.written is not None:
@@ -147,6 +148,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
 
 
+@contextmanager
+def _interrupts() -> Iterator[None]:
+    """Let an interrupt be one wherever it comes: Python 3.11 makes a RuntimeError of it where a class is being made, as
+    the imports of MLflow and matplotlib do for seconds.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error.__cause__, KeyboardInterrupt):
+            raise error.__cause__ from None
+        raise
+
+
 def _run(args: argparse.Namespace, progress: Progress) -> int:
     """Train, and record it."""
     import sklearn  # noqa: F401  # without the train extra, say so before any work is done
@@ -159,7 +173,7 @@ def _run(args: argparse.Namespace, progress: Progress) -> int:
         return 0
     from models import tracking
 
-    with tracking.run("train.py", root=ROOT) as run:
+    with tracking.run("train.py", root=ROOT) as run, _interrupts():
         never_began = run.failure is not None
         if never_began:
             _warn(f"{run.failure}; training goes on")
@@ -617,6 +631,10 @@ def _settings(args: argparse.Namespace) -> Settings:
     _require(args, "beta", lambda value: 0 < value < math.inf, "more than 0")
     _require(args, "jobs", lambda number: number >= 1, "at least 1")
     _require(args, "seed", lambda number: 0 <= number < 2**32, "a whole number from 0 to 4294967295")
+    if args.backend != "loky" and not args.scheduler:  # where to connect to is tried later, when the run has begun
+        raise ValueError(f"--backend {args.backend}: expected --scheduler ADDRESS beside it")
+    if args.backend == "loky" and args.scheduler is not None:
+        raise ValueError(f"--scheduler {args.scheduler}: expected --backend dask or spark beside it")
     return Settings(args.folds, args.beta, args.seed, args.jobs, args.backend, args.scheduler, not args.split_files)
 
 

@@ -410,6 +410,8 @@ OPTIONS: dict[str, tuple[list[str], str]] = {
     "beta": (["--beta", "0"], "--beta 0.0: expected more than 0"),
     "beta nan": (["--beta", "nan"], "--beta nan: expected more than 0"),
     "jobs": (["--jobs", "0"], "--jobs 0: expected at least 1"),
+    "backend": (["--backend", "dask"], "--backend dask: expected --scheduler ADDRESS beside it"),
+    "scheduler": (["--scheduler", "tcp://a:1"], "--scheduler tcp://a:1: expected --backend dask or spark beside it"),
     "seed": (["--seed", "-1"], "--seed -1: expected a whole number from 0"),
     "min-df": (["--min-df", "0"], "--min-df 0: expected more than 0"),
     "max-df": (["--max-df", "0"], "--max-df 0.0: expected more than 0"),
@@ -432,6 +434,17 @@ OPTIONS: dict[str, tuple[list[str], str]] = {
 def test_options_that_are_no_use_are_one_line(run: Run, data: Path, options: list[str], message: str) -> None:
     assert message in refusal(run("--data", data, "--output", "model", *options))
     assert not Path("model").exists()
+
+
+@pytest.mark.parametrize("options", [["--backend", "dask"], ["--backend", "spark"], ["--scheduler", "tcp://a:1"]])
+def test_half_a_cluster_is_refused_before_anything_is_read(
+    run: Run, data: Path, options: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*arguments: object) -> None:
+        raise AssertionError("read in vain")
+
+    monkeypatch.setattr(train_module, "read_corpus", never)
+    assert "beside it" in refusal(run("--data", data, "--output", "model", *options))
 
 
 ARTICLES: dict[str, tuple[str, str]] = {
