@@ -105,7 +105,8 @@ def _calibration(training: Mapping[str, Any], sectors: tuple[str, ...]) -> list[
     if not errors:
         return []
     return [
-        f"- expected calibration error: {', '.join(errors)}",
+        "- expected calibration error:",
+        *(f"  {error}{',' if error != errors[-1] else ''}" for error in errors),
         *([f"- Brier score, the mean of the sectors: {_figure(training, 'brier')}"] if "brier" in metrics else []),
         "",
         "In brackets: 95% intervals, from 1,000 resamples of the articles. The calibration error is the mean distance",

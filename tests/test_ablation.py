@@ -93,6 +93,7 @@ def test_the_verdict_names_what_helped_and_what_did_not(trained: Trained, corpus
     assert "| automotive |" in text
 
 
+@pytest.mark.slow
 def test_it_runs_on_a_few_articles(corpus: Corpus, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     labelled, output = tmp_path / "labelled.jsonl", tmp_path / "ablation.md"
     few = corpus.select(range(0, len(corpus), 5))

@@ -184,6 +184,7 @@ def test_the_picture_is_drawn_the_same_each_time(tmp_path: Path) -> None:
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
 
 
+@pytest.mark.slow
 def test_growth_counts_every_article(tmp_path: Path) -> None:
     found = growth.cost(50, tmp_path, seed=0, unseen=0.1, workers=1, budget=60, in_memory=True)
     assert (found.articles, list(tmp_path.iterdir())) == (50, [])
@@ -193,6 +194,7 @@ def test_growth_counts_every_article(tmp_path: Path) -> None:
     assert growth.table([found]).splitlines()[2].startswith("| 50 ")
 
 
+@pytest.mark.slow
 def test_growth_finds_a_row_that_is_not_what_the_predictor_says(tmp_path: Path) -> None:
     articles, labels = tmp_path / "articles.jsonl", tmp_path / "labels.jsonl"
     generate(["3", "--output", str(articles)])

@@ -760,6 +760,7 @@ def test_a_full_disk_is_one_line_that_names_the_file(bundle: Path, output: str) 
     assert {path.name for path in Path().iterdir()} == {"in.jsonl"}
 
 
+@pytest.mark.slow
 def test_streams_that_are_closed_from_the_start_are_no_traceback(bundle: Path) -> None:
     write_json("in.jsonl", articles())
     command = f'"{sys.executable}" "{ROOT / "predict.py"}" in.jsonl --quiet --model "{bundle}"'

@@ -71,6 +71,7 @@ def size(path: Path) -> tuple[int, int]:
     return int(width), int(height)
 
 
+@pytest.mark.slow
 def test_every_plot_is_titled_labelled_and_written(tmp_path: Path, shipped: Predictor) -> None:
     drawings = figures_of() | {"words": plots.telling_words(shipped.model), "curve": plots.learning_curve(curve())}
     assert list(drawings) == ["precision-recall", "reliability", "confusion", "words", "curve"]

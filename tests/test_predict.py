@@ -251,6 +251,7 @@ def test_arrays_in_arrays_out(predictor: Predictor, unseen: list[str]) -> None:
 # Training again
 
 
+@pytest.mark.slow
 def test_training_again_gives_the_same_model(
     corpus: Corpus,
     sectors: tuple[Sector, ...],

@@ -55,6 +55,7 @@ def test_python_snippets_run_and_print_what_they_say(capsys: pytest.CaptureFixtu
             assert expected in printed
 
 
+@pytest.mark.slow
 def test_predict_commands_run(folder: Path) -> None:
     for command in commands("predict.py"):
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)

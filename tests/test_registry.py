@@ -52,6 +52,7 @@ def champion(client: mlflow.MlflowClient) -> str:
 # By hand
 
 
+@pytest.mark.slow
 def test_the_champion_is_moved_by_hand_and_back_again(client: mlflow.MlflowClient, tmp_path: Path) -> None:
     assert registry.promote("1", tmp_path) == registry.Moved("1", None)
     assert registry.promote("3", tmp_path) == registry.Moved("3", "1")

@@ -158,6 +158,7 @@ def test_candidates_that_there_are_not(n: int, fixed: tuple[str, ...], found: st
 # Trials
 
 
+@pytest.mark.slow
 def test_each_trial_has_the_figures_of_a_fresh_run(
     found: Search, few: Corpus, sectors: tuple[Sector, ...], parts: Folds, names_of_brands: tuple[Entry, ...]
 ) -> None:

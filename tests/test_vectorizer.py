@@ -142,6 +142,7 @@ def test_the_same_on_real_articles(
     check_against_plain_count(articles[::6], min_df, max_df, bigram_min_df, title_weight)
 
 
+@pytest.mark.slow
 def test_pairs_that_are_added_up_in_between_are_the_same(
     articles: list[str], lexicon: tuple[Entry, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -332,6 +333,7 @@ def test_copies_do_the_same(fitted: StemVectorizer, unseen: list[str], copied: o
     assert twin.get_params() == fitted.get_params()
 
 
+@pytest.mark.slow
 def test_it_travels_to_other_processes(fitted: StemVectorizer, unseen: list[str]) -> None:
     (there,) = joblib.Parallel(n_jobs=2)([joblib.delayed(fitted.transform)(unseen[:5])])
     assert_same(there, fitted.transform(unseen[:5]))
