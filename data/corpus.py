@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,9 +70,9 @@ class Corpus:
         """Title and text of each article as one string, the title on the first line if there is one."""
         return [_article(title, text) for title, text in zip(self.titles, self.texts, strict=True)]
 
-    def article(self, index: int) -> str:
-        """One of `articles`."""
-        return _article(self.titles[index], self.texts[index])
+    def lazy_articles(self) -> Sequence[str]:
+        """`articles`, each made when it is asked for: all at once they take as much memory as the corpus."""
+        return _Articles(self)
 
     def files(self) -> NDArray[np.int64]:
         """For each article the number of the file it was read from, in order of first appearance: (articles,)."""
@@ -99,6 +99,27 @@ class Corpus:
             sector: {level: int((self.levels[:, column] == level).sum()) for level in LEVELS}
             for column, sector in enumerate(self.sectors)
         }
+
+
+class _Articles(Sequence[str]):
+    """The articles of a corpus, each made when it is asked for."""
+
+    def __init__(self, corpus: Corpus) -> None:
+        self._titles, self._texts = corpus.titles, corpus.texts
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        if isinstance(index, slice):
+            return list(map(_article, self._titles[index], self._texts[index]))
+        return _article(self._titles[index], self._texts[index])
 
 
 def read_corpus(

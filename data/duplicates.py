@@ -6,7 +6,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,33 +28,12 @@ def deduplicate(corpus: Corpus) -> tuple[Corpus, list[tuple[int, int]]]:
 
     Of articles that repeat one another the first stays; title and text are compared together. See `repeats`.
     """
-    first = repeats(_Articles(corpus))
+    first = repeats(corpus.lazy_articles())
     is_kept = first == np.arange(len(corpus))
     dropped = np.flatnonzero(~is_kept)
     if not len(dropped):
         return corpus, []
     return corpus.select(np.flatnonzero(is_kept)), list(zip(dropped.tolist(), first[dropped].tolist(), strict=True))
-
-
-class _Articles(Sequence[str]):
-    """`Corpus.articles`, each made when it is asked for: all at once they take as much memory as the corpus."""
-
-    def __init__(self, corpus: Corpus) -> None:
-        self._corpus = corpus
-
-    def __len__(self) -> int:
-        return len(self._corpus)
-
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[str]: ...
-
-    def __getitem__(self, index: int | slice) -> str | list[str]:
-        if isinstance(index, slice):
-            return [self._corpus.article(place) for place in range(*index.indices(len(self)))]
-        return self._corpus.article(index)
 
 
 def repeats(texts: Sequence[str]) -> NDArray[np.int64]:

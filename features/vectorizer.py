@@ -61,7 +61,7 @@ def stem_articles(articles: Sequence[str], workers: int = 1) -> StemmedArticles:
     stems = Stems()
     batches: list[Stemmed] = []
     with StemmingPool(workers) as pool:
-        for batch in _batches(_checked(articles)):
+        for batch in _batches(articles):
             tokens = split(clean(batch))
             new = [word for word in tokens.distinct if word not in word_numbers]
             for word, its_stems in zip(new, stems_of(stems, new, pool), strict=True):
@@ -160,7 +160,7 @@ class StemVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def transform(self, X: Sequence[str]) -> csr_array:
         """Counts, a sparse array (n_articles, n_terms) of float64. Raises TypeError for a bare string."""
         check_is_fitted(self)
-        return self._matrix(self.vocabulary_.count(batch) for batch in _batches(_checked(X)))
+        return self._matrix(self.vocabulary_.count(batch) for batch in _batches(X))
 
     def transform_stemmed(self, articles: StemmedArticles) -> csr_array:
         """What `transform` gives, of articles stemmed before: (n_articles, n_terms)."""
@@ -187,19 +187,18 @@ class StemVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return np.array(self.vocabulary_.terms, dtype=object)
 
 
-def _checked(texts: Sequence[str]) -> list[str]:
+def _batches(texts: Iterable[str]) -> Iterator[pa.StringArray]:
+    """The articles, some at a time; of a sequence, which may make them when they are asked for, no more are held."""
     if isinstance(texts, str | bytes):
         raise TypeError("got one string, expected a list of articles: [text]")
-    texts = list(texts)
-    for place, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise TypeError(f"article {place} is a {type(text).__name__}, expected a str")
-    return texts
-
-
-def _batches(texts: list[str]) -> Iterator[pa.StringArray]:
+    if not isinstance(texts, Sequence):
+        texts = list(texts)
     for start in range(0, len(texts), BATCH):
-        yield string_array(texts[start : start + BATCH])
+        batch = list(texts[start : start + BATCH])
+        for place, text in enumerate(batch, start):
+            if not isinstance(text, str):
+                raise TypeError(f"article {place} is a {type(text).__name__}, expected a str")
+        yield string_array(batch)
 
 
 def _document_frequency(stemmed: Stemmed, numbers: Integers, n_numbers: int) -> Integers:

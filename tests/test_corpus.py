@@ -144,7 +144,8 @@ def test_formats_give_the_same_corpus(tmp_path: Path) -> None:
         assert corpus.ids == ["007", "8"]
         assert corpus.titles == ["Judul", ""]
         assert corpus.texts == ["Isi satu.", "Isi dua."]
-        assert corpus.articles() == ["Judul\nIsi satu.", "Isi dua."]
+        assert corpus.articles() == list(corpus.lazy_articles()) == ["Judul\nIsi satu.", "Isi dua."]
+        assert corpus.lazy_articles()[1:] == ["Isi dua."]
         assert corpus.styles == ["wire", ""]
         assert corpus.sectors == SECTORS
         np.testing.assert_array_equal(corpus.levels, [[2, UNKNOWN, UNKNOWN, UNKNOWN], [UNKNOWN, UNKNOWN, 0, 1]])
