@@ -65,7 +65,7 @@ BUNDLED: Final = HOME / "data" / "articles"
 CANDIDATE: Final = ROOT / "models" / "candidate"
 FIGURES: Final = "figures.md"
 PICTURES: Final = ("precision-recall", "learning-curve")  # on the page of a run, if drawn
-PICTURE: Final = 760  # pixels: MLflow's page grows as wide as a picture is and pushes aside what is beside it
+PICTURE: Final = 640  # pixels: MLflow's page grows as wide as a picture is and pushes aside what is beside it
 
 __all__ = ["BUNDLED", "Settings", "Trained", "main", "splits", "train"]
 
@@ -203,8 +203,8 @@ def _run(args: argparse.Namespace, progress: Progress) -> int:
 def _read(job: Job) -> Articles:
     """The articles, without repeats, divided into those to learn from and those to judge by."""
     names = [sector.id for sector in job.sectors]
-    evaluated = None if job.evaluate is None else read_corpus([job.evaluate], names)
-    corpus, dropped = deduplicate(read_corpus(job.paths, names))
+    evaluated = None if job.evaluate is None else read_corpus([job.evaluate], names, say=_say)
+    corpus, dropped = deduplicate(read_corpus(job.paths, names, say=_say))
     divided = divide(corpus, job.reserve, evaluated)
     _say(f"{len(divided.training):,} articles to learn from; {len(dropped):,} more repeat one of them and were dropped")
     if len(divided.reserved):
@@ -387,7 +387,7 @@ def _record(
             files=files,
             verdict=verdict,
             title=", ".join([*(path.name for path in job.paths if path != BUNDLED), *special]),
-            summary=run_description(model, sets, champion),
+            summary=run_description(model, sets, champion, verdict),
             pictures={Path(place).stem.replace("-", " "): place for place in pictures},
         )
 

@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from models.measurement import MeasuredSet
-from models.promotion import Champion
+from models.promotion import Champion, Verdict
 from models.store import Model
+from models.uncertainty import Difference
 
 VIEW: Final = "sektor"
 """The view of the table of runs that a new experiment has, as it stands in an address of MLflow's pages."""
@@ -37,17 +38,21 @@ _FIGURES: Final = {
 _SETTINGS: Final = ("folds", "beta", "seed")
 
 
-def run_description(model: Model, measured: Mapping[str, MeasuredSet], champion: Champion | None) -> str:
+def run_description(
+    model: Model, measured: Mapping[str, MeasuredSet], champion: Champion | None, verdict: Verdict | None
+) -> str:
     """What the page of a finished run says between the verdict and the pictures, which `models.tracking` adds.
 
     Parameters: measured, what articles -> their figures, such as "10-fold cross-validation"; champion, the model that
-    was in use before, None if there was none.
+    was in use before, None if there was none; verdict, on the two.
     """
     parts = []
     if champion is not None and champion.model is not None:
         found = differences(champion.model, model)
         what = "; ".join(found) or "nothing: the same articles, settings, lexicon and versions"
         parts.append(f"**What differs from the champion, version {champion.version}:** {what}.")
+    if verdict is not None and verdict.sectors:
+        parts.append(f"**F1 minus that of version {verdict.against}:** {_differences(verdict.sectors)}.")
     parts += [_figures(model, measured), "In brackets: 95% intervals.", _data(model)]
     return "\n\n".join(parts)
 
@@ -78,6 +83,15 @@ def differences(before: Model, after: Model) -> list[str]:
 
 
 _MISSING: Final = object()
+
+
+def _differences(of: Mapping[str, Difference]) -> str:
+    """Those of the sectors; in bold where the interval leaves out 0."""
+    said = []
+    for sector, each in of.items():
+        text = f"{sector} {each.value:+.3f} ({each.low:+.3f} to {each.high:+.3f})"
+        said.append(f"**{text}**" if each.low > 0 or each.high < 0 else text)
+    return ", ".join(said)
 
 
 def _at(training: Mapping[str, Any], path: Sequence[str]) -> Any:

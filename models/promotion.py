@@ -9,8 +9,8 @@ which a fresh file (`--evaluate`) shows.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -55,6 +55,7 @@ class Verdict:
 
     against: the champion's version. reason: a sentence without its beginning and full stop. articles: that neither had
     seen. difference: in macro F1, positive where the new model is better; None where they were not compared.
+    sectors: the differences in F1 of each sector then.
     """
 
     moves: bool
@@ -62,15 +63,16 @@ class Verdict:
     reason: str
     articles: int = 0
     difference: Difference | None = None
+    sectors: Mapping[str, Difference] = field(default_factory=dict)
 
     def metrics(self) -> dict[str, float]:
         """What there is to record as figures."""
-        found = {"promotion_articles": float(self.articles)}
+        found = {"promotion/articles": float(self.articles)}
         if self.difference is not None:
-            found["promotion_difference"] = self.difference.value
-            found["promotion_difference_low"] = self.difference.low
-            found["promotion_difference_high"] = self.difference.high
-        return found
+            found["promotion/macro_f1_difference"] = self.difference.value
+            found["promotion/macro_f1_difference.low"] = self.difference.low
+            found["promotion/macro_f1_difference.high"] = self.difference.high
+        return found | {f"promotion/{sector}/f1_difference": each.value for sector, each in self.sectors.items()}
 
 
 def contest(champion: Champion, model: Model, training: Fingerprints, judging: Corpus, seed: int = 0) -> Verdict:
@@ -115,7 +117,10 @@ def judge(
     Parameters: levels (n_articles, n_sectors), nan for unknown; what each says of these articles; version, of the
     champion. Raises ValueError if there is no article.
     """
-    difference = paired_differences(levels, challenger, champion, sectors, [FIGURE], seed=seed)[FIGURE]
+    of_sectors = {sector: f"{FIGURE}_{sector}" for sector in sectors}
+    figures = [FIGURE, *of_sectors.values()]
+    differences = paired_differences(levels, challenger, champion, sectors, figures, seed=seed)
+    difference = differences[FIGURE]
     ours, theirs = (evaluate(levels, *said, sectors).full for said in (challenger, champion))
     different = int(((challenger.predicted != champion.predicted) & ~np.isnan(levels)).any(axis=1).sum())
     moves = difference.low > 0 and different >= FEWEST_DIFFERENT
@@ -132,7 +137,8 @@ def judge(
     )
     if different < FEWEST_DIFFERENT:
         reason += f"; found {different} that they label differently, expected at least {FEWEST_DIFFERENT} to tell"
-    return Verdict(moves, version, reason, len(levels), difference)
+    by_sector = {sector: differences[name] for sector, name in of_sectors.items()}
+    return Verdict(moves, version, reason, len(levels), difference, by_sector)
 
 
 def predictions(model: Model, articles: Sequence[str], sectors: Sequence[str]) -> Predictions:

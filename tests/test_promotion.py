@@ -70,8 +70,10 @@ def test_a_better_model_displaces_it(
     assert verdict.reason.startswith("better beyond noise than the champion, version 4: macro F1 0.")
     assert f"on {len(judging)} articles that neither saw in training" in verdict.reason
     metrics = verdict.metrics()
-    assert metrics["promotion_articles"] == len(judging)
-    assert 0 < metrics["promotion_difference_low"] < metrics["promotion_difference"]
+    assert metrics["promotion/articles"] == len(judging)
+    assert 0 < metrics["promotion/macro_f1_difference.low"] < metrics["promotion/macro_f1_difference"]
+    of_sectors = [metrics[f"promotion/{sector}/f1_difference"] for sector in judging.sectors]
+    assert np.mean(of_sectors) == pytest.approx(metrics["promotion/macro_f1_difference"])
 
 
 def test_articles_that_either_has_seen_do_not_count(
@@ -105,7 +107,7 @@ def test_fewer_articles_than_needed_move_nothing(
     assert (verdict.difference is not None) == compared
     assert verdict.articles == articles
     assert verdict.moves <= compared
-    assert verdict.metrics()["promotion_articles"] == articles
+    assert verdict.metrics()["promotion/articles"] == articles
 
 
 def test_no_articles_move_nothing(trained: Trained, training: Fingerprints, judging: Corpus) -> None:

@@ -239,7 +239,7 @@ def test_a_run_with_everything_has_trials_within_it_and_an_evaluation(
     low, high = (metrics[f"eval/intervals/macro_f1.{end}"] for end in ("low", "high"))
     assert low <= metrics["eval/macro_f1"] <= high
     assert metrics["eval/slices/style_siaran_pers_articles"] == 40
-    assert metrics["promotion_articles"] == fresh
+    assert metrics["promotion/articles"] == fresh
     assert {"plots/learning-curve.png", "plots/evaluation-reliability.png", "tables/evaluated.parquet"} <= set(
         store.files(run)
     )

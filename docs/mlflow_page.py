@@ -1,6 +1,6 @@
 """README's picture of a run in MLflow: trains twice, opens the page of the second run and photographs it in Chromium.
 
-python docs/mlflow.py
+python docs/mlflow_page.py
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path = [place for place in sys.path if Path(place).resolve() != ROOT / "docs"]  # where this file would be `mlflow`
 sys.path.insert(0, str(ROOT))
 
 from tests.browser import Browser  # noqa: E402
