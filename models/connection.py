@@ -9,8 +9,10 @@ the environment as it is imported; therefore it is imported inside, within `envi
 from __future__ import annotations
 
 import os
+import signal
 import sqlite3
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -70,10 +72,39 @@ def faults() -> Iterator[None]:
     except ImportError as error:
         raise TrackingError(f"{error}; install it with: {EXTRA}") from error
     try:
-        yield
+        with whole():
+            yield
     # What requests raises is an OSError; a driver of another database may not be installed.
     except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError, ImportError) as error:
         raise TrackingError(_reason(error)) from error
+
+
+@contextmanager
+def whole() -> Iterator[None]:
+    """Hold the first Ctrl-C back until what is inside has ended; a second one ends it at once.
+
+    In the middle of a write to SQLite it would leave a transaction open, which locks the database for this process,
+    too: the run could not be marked as ended. Only the main thread is interrupted, and only there it can be held back.
+    """
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    held = False
+
+    def hold(number: int, frame: object) -> None:
+        nonlocal held
+        if held:
+            raise KeyboardInterrupt
+        held = True
+
+    signal.signal(signal.SIGINT, hold)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if held:
+            raise KeyboardInterrupt
 
 
 def _reason(error: Exception) -> str:

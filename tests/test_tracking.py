@@ -12,6 +12,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 from models import connection, tracking
+from models.connection import whole
 from predict import Predictor
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -440,3 +442,32 @@ def test_a_server_works_by_its_environment_variable_and_may_stop_in_the_middle(
     assert time.monotonic() - begun < 2 * 2 * 2 + 5
     assert "parameters and metrics, data set, files, model, registered version" in str(run.failure)
     assert f"({address} did not answer)" in str(run.failure)
+
+
+@pytest.mark.parametrize(("interruptions", "done"), [(0, ["recorded", "after it"]), (1, ["recorded"]), (2, [])])
+def test_an_interruption_waits_for_what_is_being_recorded_and_a_second_one_does_not(
+    interruptions: int, done: list[str]
+) -> None:
+    found: list[str] = []
+
+    def record() -> None:
+        with whole():
+            for _ in range(interruptions):
+                signal.raise_signal(signal.SIGINT)
+            found.append("recorded")
+        found.append("after it")
+
+    with pytest.raises(KeyboardInterrupt) if interruptions else nullcontext():
+        record()
+    assert found == done
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_an_interruption_counts_more_than_what_failed_meanwhile() -> None:
+    def fail() -> None:
+        with whole():
+            signal.raise_signal(signal.SIGINT)
+            raise OSError("the database is locked")
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
