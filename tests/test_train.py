@@ -147,6 +147,7 @@ def test_several_data_options_join_and_repeats_are_dropped(run: Run, corpus: Cor
     assert read_model(Path("model")).training["duplicates"] == 7
 
 
+@pytest.mark.slow
 def test_own_articles_join_the_bundled_ones(
     run: Run, bundled: Corpus, corpus: Corpus, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -157,6 +158,7 @@ def test_own_articles_join_the_bundled_ones(
     assert out.startswith(f"{len(corpus) + 17} articles")
 
 
+@pytest.mark.slow
 def test_the_card_and_the_description_say_how_it_was_trained(run: Run, data: Path) -> None:
     options = ["--folds", 3, "--beta", 2, "--seed", 5, "--min-df", 4, "--max-df", 0.5, "--bigram-min-df", 0]
     options += ["--title-weight", 1, "--regularization", 2, "--class-weight", "balanced", "--no-sublinear"]
@@ -174,6 +176,7 @@ def test_the_card_and_the_description_say_how_it_was_trained(run: Run, data: Pat
     assert "a title counts 1 times; a term weighs its count." in Path("model/README.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_higher_declared_prevalence_lowers_the_score_it_takes(run: Run, few: list[object], unseen: list[str]) -> None:
     thresholds, found = [], []
     for prevalence in (0.01, 0.1, 0.4):
@@ -188,6 +191,7 @@ def test_a_higher_declared_prevalence_lowers_the_score_it_takes(run: Run, few: l
     assert found[0] < found[-1]
 
 
+@pytest.mark.slow
 def test_a_model_there_is_replaced(run: Run, few: list[object]) -> None:
     run(*few)
     before = Path("model", MODEL).read_bytes()
@@ -205,6 +209,7 @@ prevalence = 0.05
 """
 
 
+@pytest.mark.slow
 def test_sectors_are_data(run: Run, corpus: Corpus, sectors: tuple[Sector, ...]) -> None:
     """A fifth sector, known of some articles only, from the file that names it to the labels."""
     Path("sectors.toml").write_text(
@@ -250,6 +255,7 @@ def test_the_bundled_lexicon_is_recorded(trained: Trained, lexicon: tuple[Entry,
     assert json.loads((bundle / MODEL).read_text(encoding="utf-8"))["training"]["lexicon"] == recorded
 
 
+@pytest.mark.slow
 def test_without_a_lexicon_the_articles_alone_count(run: Run, few: list[object]) -> None:
     assert run(*few)[0] == 0
     with_lexicon = read_model(Path("model"))
@@ -261,6 +267,7 @@ def test_without_a_lexicon_the_articles_alone_count(run: Run, few: list[object])
     assert (with_lexicon.document_frequency == 0).any()
 
 
+@pytest.mark.slow
 def test_names_of_a_lexicon_of_ones_own_count_though_no_article_has_them(run: Run, few: list[object]) -> None:
     agro = ["beras,commodity", "jagung,commodity", "cabai,commodity", "gabah,commodity", "sawit,commodity"]
     folder = lexicon_of("mine", agro="\n".join([*agro, "zarbolin,commodity", "zurban farm,company"]))
@@ -316,6 +323,7 @@ def test_the_command_line_states_the_bundled_sectors_once() -> None:
 # What the function does
 
 
+@pytest.mark.slow
 def test_unknown_levels_have_no_part_in_their_sector(
     corpus: Corpus, sectors: tuple[Sector, ...], lexicon: tuple[Entry, ...], trained: Trained
 ) -> None:
@@ -375,6 +383,7 @@ def test_a_sector_of_too_few_articles_is_named(corpus: Corpus, sectors: tuple[Se
         train(replace(corpus, levels=levels), sectors, Configuration())
 
 
+@pytest.mark.slow
 def test_articles_of_a_sector_that_fall_into_one_fold_are_told(corpus: Corpus, sectors: tuple[Sector, ...]) -> None:
     """As may happen to the few of a rare sector."""
     small = corpus.select(range(0, len(corpus), 6))
