@@ -303,7 +303,13 @@ class Run:
             tags = {"mlflow.data.context": use, **{key: str(count) for key, count in dataset.counts.items()}}
             entity = _mlflow_dataset(dataset, files)._to_mlflow_entity()
             inputs.append(DatasetInput(entity, [InputTag(key, value) for key, value in tags.items()]))
-        self._client().log_inputs(self._run_id, inputs)
+        try:
+            self._client().log_inputs(self._run_id, inputs)
+        except Exception as error:
+            # Another run has just entered the same data set, which MLflow looked for before: now it finds it.
+            if "UNIQUE constraint failed" not in str(error):
+                raise
+            self._client().log_inputs(self._run_id, inputs)
 
     def _log_files(self, record: Record) -> None:
         with tempfile.TemporaryDirectory() as folder:
