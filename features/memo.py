@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Generic, TypeVar
 
 V = TypeVar("V")
@@ -52,9 +53,9 @@ class Memo(Generic[V]):
 
     def get_all(self, words: Sequence[str]) -> list[V | None]:
         """The value stored for each word, or None: as `get`, at the cost of one dictionary look-up a word."""
-        young, _ = self._generations
+        young, old = self._generations
         found: list[V | None] = list(map(young.get, words))
-        if None in found:
+        if (old or self._fixed) and None in found:
             for place, value in enumerate(found):
                 if value is None:
                     found[place] = self.get(words[place])
@@ -64,7 +65,7 @@ class Memo(Generic[V]):
         """Stores every entry; of more than `2 * limit` entries only the last are kept."""
         with self._storing:
             young, old = self._generations
-            for word, value in entries.items():
+            for word, value in islice(entries.items(), max(len(entries) - 2 * self.limit, 0), None):
                 if len(young) >= self.limit and word not in young:
                     young, old = {}, young
                     self._generations = (young, old)

@@ -12,14 +12,17 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from itertools import chain
+from queue import SimpleQueue
 from typing import Final, Self
 
 from features.stems import stem_words
 
 # Starting two processes costs as much as stemming this many words: most are names, settled by the filter.
 WORTH_PROCESSES: Final = 4000  # new words, over all calls of at least `WORTH_ASKING`, after which they are started
-WORTH_ASKING: Final = 500  # words; fewer are stemmed sooner than it is their turn
+WORTH_ASKING: Final = 500  # words; fewer are stemmed sooner than it is their turn. So many are sent at a time
 _PROGRAM: Final = "import sys; sys.path[:] = sys.argv[1:]; from features.pool import serve; serve()"
 
 
@@ -43,38 +46,62 @@ class StemmingPool:
         self._asked = 0
         self._starting = threading.Lock()
         self._processes: list[_Process] = []
+        self._idle: SimpleQueue[_Process] = SimpleQueue()
+        self._askers: ThreadPoolExecutor | None = None
+        self._sharing = threading.Lock()
+        self._under_way: dict[
+            str, Future[dict[str, str]]
+        ] = {}  # words that are being stemmed, with the part they are in
 
     def stem(self, words: Sequence[str]) -> list[str]:
         """Sastrawi's stem of every token of `[a-z0-9-]`, in the order given."""
-        processes = self._started(len(words))
-        if not processes:
+        askers = self._started(len(words))
+        if askers is None:
             return stem_words(words)
-        parts = [words[first :: len(processes)] for first in range(len(processes))]
-        stems = [""] * len(words)
-        with ExitStack() as held:
-            # All are asked before the first is waited for. Every thread asks them in the same order, so none is stuck.
-            for process, part in zip(processes, parts, strict=True):
-                held.enter_context(process.lock)
-                process.ask(part)
-            for first, (process, part) in enumerate(zip(processes, parts, strict=True)):
-                stems[first :: len(processes)] = process.answer(part)
-        return stems
+        with self._sharing:
+            # Batches that are stemmed side by side have many new words in common: each is asked for once.
+            own = [word for word in words if word not in self._under_way]
+            # In small parts, so that no process is idle while another still has several to go, whoever asked for them.
+            for first in range(0, len(own), WORTH_ASKING):
+                part = own[first : first + WORTH_ASKING]
+                self._under_way.update(dict.fromkeys(part, askers.submit(self._ask, part)))
+            parts = {self._under_way[word] for word in words}
+        try:
+            stem_of = dict(chain.from_iterable(part.result().items() for part in parts))
+        finally:
+            with self._sharing:
+                for word in own:
+                    self._under_way.pop(word, None)
+        return [stem_of[word] for word in words]
 
-    def _started(self, asked: int) -> list[_Process]:
+    def _ask(self, words: Sequence[str]) -> dict[str, str]:
+        process = self._idle.get()  # never waits: there are as many askers as processes
+        try:
+            return dict(zip(words, process.stem(words), strict=True))
+        finally:
+            self._idle.put(process)
+
+    def _started(self, asked: int) -> ThreadPoolExecutor | None:
         if self.workers == 1 or asked < WORTH_ASKING:
-            return []
+            return None
         with self._starting:
             self._asked += asked
-            if not self._processes and self._asked >= WORTH_PROCESSES:
+            if self._askers is None and self._asked >= WORTH_PROCESSES:
                 self._processes = [_Process() for _ in range(self.workers)]
-            return self._processes
+                for process in self._processes:
+                    self._idle.put(process)
+                self._askers = ThreadPoolExecutor(self.workers, thread_name_prefix="stem")
+            return self._askers
 
     def close(self) -> None:
         """End the processes, if any were started."""
         with self._starting:
+            if self._askers is not None:
+                self._askers.shutdown(cancel_futures=True)
+                self._askers = None
             for process in self._processes:
                 process.close()
-            self._processes = []
+            self._processes, self._idle = [], SimpleQueue()
 
     def __enter__(self) -> Self:
         return self
@@ -84,10 +111,9 @@ class StemmingPool:
 
 
 class _Process:
-    """One process; only who holds `lock` may ask it, and must take the answer."""
+    """One process, which one thread at a time may ask."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
         self._process = subprocess.Popen(
             [sys.executable, "-c", _PROGRAM, *(entry for entry in sys.path if isinstance(entry, str))],
             stdin=subprocess.PIPE,
@@ -97,18 +123,15 @@ class _Process:
             start_new_session=True,  # so that Ctrl-C reaches only whoever will close this
         )
 
-    def ask(self, words: Sequence[str]) -> None:
-        """Send words; it begins at once."""
+    def stem(self, words: Sequence[str]) -> list[str]:
+        """The stems of some words, in order."""
         assert self._process.stdin is not None
+        assert self._process.stdout is not None
         try:
             self._process.stdin.write(" ".join(words) + "\n")
             self._process.stdin.flush()
         except OSError:
-            return  # it died: there will be no answer
-
-    def answer(self, words: Sequence[str]) -> list[str]:
-        """The stems of the words that were sent."""
-        assert self._process.stdout is not None
+            return stem_words(words)  # it died
         stems = self._process.stdout.readline().split()
         return stems if len(stems) == len(words) else stem_words(words)
 

@@ -247,8 +247,7 @@ class Stems:
         """
         if isinstance(words, (str, bytes)):
             raise TypeError(f"words: found one {type(words).__name__}, expected a sequence of tokens")
-        get = self._memo.get
-        remembered = [get(word) for word in words]
+        remembered = self._memo.get_all(words)
         pairs = list(zip(words, remembered, strict=True))
         new = list(dict.fromkeys(word for word, stems in pairs if stems is None))
         if not new:

@@ -97,7 +97,7 @@ def pack(words: Sequence[str]) -> tuple[Packed, Packed]:
     """`Tokens.packed` of some words: two arrays (n_words,)."""
     array = string_array(words)
     bounds = offsets_of(array)
-    text = _padded(bytes_of(array).tobytes())
+    text = _padded(bytearray(bytes_of(array)))
     return Tokens(text, bounds[:-1], np.diff(bounds), bounds[:1], bounds[:0]).packed()
 
 
@@ -121,14 +121,15 @@ def split(documents: pa.StringArray) -> Tokens:
     return Tokens(text, starts, ends - starts, offsets, _title_lengths(data, starts, ends, offsets))
 
 
-def _padded(text: bytes) -> Bytes:
-    """The bytes with so many spaces behind them that `LONGEST_PACKED` can be read from each."""
-    return np.frombuffer(bytearray(text + b" " * LONGEST_PACKED), np.uint8)
+def _padded(text: bytearray) -> Bytes:
+    """The bytes with so many spaces behind them that `LONGEST_PACKED` can be read from each; `text` becomes theirs."""
+    text.extend(b" " * LONGEST_PACKED)
+    return np.frombuffer(text, np.uint8)
 
 
 def _words_and_spaces(data: Bytes) -> Bytes:
     """The text with a space for each byte that is in no word: (n_bytes,)."""
-    text = _padded(data.tobytes().translate(_SEPARATORS))
+    text = _padded(bytearray(data).translate(_SEPARATORS))
     hyphens = (text == ord("-")).nonzero()[0]
     # Spaces and hyphens are the smallest bytes that are left. Before the first byte is the last, the end of a line.
     lone = (text[hyphens - 1] <= ord("-")) | (text[hyphens + 1] <= ord("-"))

@@ -157,9 +157,9 @@ class Vocabulary:
         if new:
             column_of = self._columns.get
             for word, stems in zip(new, stems_of(self._stems, new, pool), strict=True):
-                learned[word] = tuple(column_of(stem, UNKNOWN) for stem in stems)
-                if learned[word] == _ONE_UNKNOWN:
-                    learned[word] = _ONE_UNKNOWN  # most new words: one tuple in memory for all of them
+                columns = tuple([column_of(stem, UNKNOWN) for stem in stems])
+                # Most new words have one unknown stem: one tuple in memory for all of them.
+                learned[word] = _ONE_UNKNOWN if columns == _ONE_UNKNOWN else columns
             # What is no word of any language is not worth remembering: memory stays bounded in bytes as well.
             self._memo.update({word: columns for word, columns in learned.items() if len(word) <= LONGEST_REMEMBERED})
         return [learned[word] if columns is None else columns for word, columns in zip(words, found, strict=True)]
@@ -248,7 +248,10 @@ def stems_of(stems: Stems, words: Sequence[str], pool: StemmingPool | None = Non
     for word, its_stems in stem_of.items():
         if len(its_stems) > 1:  # the parts of a hyphenated word, as in "75-an"
             stem_of[word] = tuple(stem for stem in its_stems if not stem.isdigit())
-    return [tuple(chain.from_iterable(stem_of[part] for part in parts)) for parts in folded]
+    return [
+        stem_of[parts[0]] if len(parts) == 1 else tuple(chain.from_iterable(map(stem_of.__getitem__, parts)))
+        for parts in folded
+    ]
 
 
 def expand(tokens: Tokens, codes: Codes, several: Several) -> Stemmed:

@@ -102,8 +102,8 @@ class Predictor:
         ----------
         texts: whole articles (`judul\\nisi ...`), or their texts where titles are given apart.
         titles: one a text, None for none. `title + "\\n" + text` predicts exactly the same.
-        workers: threads that label batches side by side, and as many processes that share the stemming of new words
-            once there are thousands of them. The predictions are the same, to the last bit.
+        workers: how many batches are labelled side by side, by threads, and how many processes share the stemming of
+            new words once there are thousands of them. The predictions are the same, to the last bit.
 
         Raises TypeError for a bare string; ValueError, naming the place, for an article or title that is no string, or
         for other than one title a text. A blank article gets no sectors.
@@ -121,7 +121,8 @@ class Predictor:
 
         if workers == 1:
             return [prediction for bounds in _batches(texts) for prediction in self._predictions(label(bounds))]
-        with StemmingPool(workers) as pool, ThreadPoolExecutor(workers) as threads:
+        # One thread more than there are workers: now and then one waits for the stems of new words.
+        with StemmingPool(workers) as pool, ThreadPoolExecutor(workers + 1) as threads:
             run = threads.map(lambda bounds: label(bounds, pool), _batches(texts))
             return [prediction for labels in run for prediction in self._predictions(labels)]
 

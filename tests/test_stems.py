@@ -10,8 +10,9 @@ import random
 import re
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from hypothesis import strategies as st
 import features.pool
 from features import stems as module
 from features.pool import StemmingPool
-from features.stems import PROTECTED, SastrawiError, Stems, check_distributions
+from features.stems import PROTECTED, SastrawiError, Stems, check_distributions, stem_words
 
 ROOT = Path(__file__).parents[1]
 ENCLITICS = ("ku", "mu", "nya", "lah", "kah", "tah", "pun")
@@ -423,6 +424,33 @@ def test_a_process_that_dies_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> N
             process._process.kill()
             process._process.wait()
             assert Stems().stems(words, pool) == expected
+
+
+def test_words_that_several_ask_for_at_once_are_stemmed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(features.pool, "WORTH_PROCESSES", 1)
+    monkeypatch.setattr(features.pool, "WORTH_ASKING", 10)
+    sent: list[str] = []
+    may_answer = threading.Event()
+    stem = features.pool._Process.stem
+
+    def late(process: features.pool._Process, words: Sequence[str]) -> list[str]:
+        sent.extend(words)
+        assert may_answer.wait(20)
+        return stem(process, words)
+
+    monkeypatch.setattr(features.pool._Process, "stem", late)
+    words = list(dict.fromkeys(itertools.islice(generated(seed=8), 100)))
+    more = [*words, "belum", *words]
+    with StemmingPool(2) as pool, ThreadPoolExecutor(2) as threads:
+        asked = [threads.submit(pool.stem, each) for each in (words, more)]
+        deadline = time.monotonic() + 20
+        while "belum" not in pool._under_way:  # until both have asked
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+        may_answer.set()
+        assert [each.result(20) for each in asked] == [stem_words(words), stem_words(more)]
+        assert not pool._under_way
+    assert sorted(sent) == sorted({*words, "belum"})
 
 
 def test_processes_end_with_the_pool_and_with_their_parent(tmp_path: Path) -> None:
