@@ -256,10 +256,14 @@ class WorkInProgress:
         self._close()
         if self._lock < 0:
             return
-        if not self.batches:
+        noted: dict[str, Any] = {"batches": self.batches, "counts": self.counts}
+        with suppress(OSError, ValueError):
+            # What the disk says: an interrupt may have come between writing it and noting so here.
+            noted = _read(self.folder / STATE) or noted
+        if not noted["batches"]:
             self._remove()
         elif error is not None:
-            done = f"{self.counts.get('read', 0):,} rows are done"
+            done = f"{noted['counts'].get('read', 0):,} rows are done"
             if self.stream:
                 error.add_note(f"{done}, in {self.folder}; a stream cannot be resumed")
             else:

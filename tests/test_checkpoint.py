@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data import checkpoint
 from data.checkpoint import Journal, WorkInProgress, WriteError, naming, refuse_to_replace
 
 OUTPUT = Path("labels.jsonl")
@@ -98,6 +99,26 @@ def test_an_error_says_how_to_go_on_where_anything_was_done() -> None:
         work.commit(1, {"read": 12345})
         raise ValueError("no")
     assert caught.value.__notes__ == ["12,345 rows are done; the same command with --resume goes on from there"]
+
+
+def test_an_interrupt_while_the_first_batch_is_noted_does_not_lose_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    write = checkpoint._write
+
+    def interrupted(path: Path, content: dict[str, Any]) -> None:
+        write(path, content)
+        raise KeyboardInterrupt
+
+    with (  # noqa: PT012
+        pytest.raises(KeyboardInterrupt) as caught,
+        monkeypatch.context() as patched,
+        begin() as work,
+    ):
+        work.journals["output"].append(b"batch 0\n")
+        patched.setattr(checkpoint, "_write", interrupted)
+        work.commit(1, {"read": 10})
+    assert caught.value.__notes__ == ["10 rows are done; the same command with --resume goes on from there"]
+    with begin(resume=True) as work:
+        assert (work.batches, work.counts) == (1, {"read": 10})
 
 
 def test_an_error_before_anything_was_done_leaves_nothing() -> None:
