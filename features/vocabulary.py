@@ -27,7 +27,7 @@ from features.words import SEVERAL, UNKNOWN, UNSEEN, Codes, Several, Words, code
 Integers = npt.NDArray[np.integer[Any]]
 Positions = npt.NDArray[np.int64]
 
-WORD_MEMO: Final = 2**18  # words whose columns are remembered, a generation of the memo: at most about 100 MB in all
+WORD_MEMO: Final = 2**17  # words whose columns are remembered, a generation of the memo: at most about 50 MB in all
 LONGEST_REMEMBERED: Final = 64  # characters
 _ONE_UNKNOWN: Final = (UNKNOWN,)
 

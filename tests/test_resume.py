@@ -111,7 +111,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(run: Run, output: str, mon
     Path(output).unlink(), Path(f"{output}.rejects.jsonl").unlink(), Path(f"{output}.meta.json").unlink()
 
     with monkeypatch.context() as patched:
-        end_at(patched, 3, KeyboardInterrupt())
+        end_at(patched, 5, KeyboardInterrupt())
         code, out, err = run("in.jsonl", "-o", output, *ALL)
     assert (code, out) == (130, "")
     assert err == [
@@ -124,7 +124,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(run: Run, output: str, mon
         calls = end_at(patched, 0, KeyboardInterrupt())
         code, _, err = run("in.jsonl", "-o", output, *ALL, "--resume")
     assert code == 0
-    assert len(calls) == 1  # of three batches
+    assert len(calls) == 1  # of five batches
     assert err[0].startswith("labelled 2,414 of 2,500 articles")
     assert files() == expected
 
@@ -281,7 +281,7 @@ def test_what_is_left_of_a_run_is_told(run: Run, monkeypatch: pytest.MonkeyPatch
         run("in.jsonl", "-o", "labels.jsonl", "--workers", "1")
     code, _, err = run("in.jsonl", "-o", "labels.jsonl")
     assert (code, len(err)) == (2, 1)
-    assert "holds 1,024 rows of a run that did not end; give --resume to go on with it or --overwrite" in err[0]
+    assert "holds 512 rows of a run that did not end; give --resume to go on with it or --overwrite" in err[0]
     assert run("in.jsonl", "-o", "labels.jsonl", "--overwrite")[0] == 0
     assert files().keys() == {"in.jsonl", "labels.jsonl", "labels.jsonl.meta.json", "labels.jsonl.rejects.jsonl"}
 
@@ -455,8 +455,8 @@ def test_where_there_is_no_terminal_lines_tell_how_far_it_is(run: Run, monkeypat
     monkeypatch.setattr(progress, "LINE_EVERY", 0.0)
     write_articles()
     err = run("in.jsonl", "-o", "labels.jsonl")[2]
-    assert len(err) == 6  # a line a batch, the summary and the rejects
-    assert "1,024 rows, " in err[0]
+    assert len(err) == 8  # a line a batch, the summary and the rejects
+    assert "512 rows, " in err[0]
     assert "/s, automotive " in err[0]
     assert ", rejected 36" in err[0]
     assert run("in.jsonl", "-o", "labels.jsonl", "--overwrite", "--quiet")[2] == []
@@ -467,8 +467,8 @@ def test_where_there_is_no_terminal_lines_tell_how_far_it_is(run: Run, monkeypat
     [
         ("86", 0, ""),
         ("85", 2, "86 of 2,500 rows rejected, more than --max-rejects 85, such as in.jsonl:2058: broken JSON"),
-        ("0", 2, "36 of 1,024 rows rejected, more than --max-rejects 0, such as in.jsonl:4: text is empty"),
-        ("3%", 2, "36 of 1,024 rows rejected, more than --max-rejects 3%"),
+        ("0", 2, "19 of 512 rows rejected, more than --max-rejects 0, such as in.jsonl:4: text is empty"),
+        ("3%", 2, "19 of 512 rows rejected, more than --max-rejects 3%"),
         ("4%", 0, ""),
         ("100%", 0, ""),
         ("some", 2, "--max-rejects some: expected a number of rows or a share of them, as in 100 or 5%"),
