@@ -458,7 +458,7 @@ def test_where_there_is_no_terminal_lines_tell_how_far_it_is(run: Run, monkeypat
     assert len(err) == 8  # a line a batch, the summary and the rejects
     assert "512 rows, " in err[0]
     assert "/s, automotive " in err[0]
-    assert ", rejected 36" in err[0]
+    assert ", rejected 19" in err[0]
     assert run("in.jsonl", "-o", "labels.jsonl", "--overwrite", "--quiet")[2] == []
 
 
@@ -468,7 +468,7 @@ def test_where_there_is_no_terminal_lines_tell_how_far_it_is(run: Run, monkeypat
         ("86", 0, ""),
         ("85", 2, "86 of 2,500 rows rejected, more than --max-rejects 85, such as in.jsonl:2058: broken JSON"),
         ("0", 2, "19 of 512 rows rejected, more than --max-rejects 0, such as in.jsonl:4: text is empty"),
-        ("3%", 2, "19 of 512 rows rejected, more than --max-rejects 3%"),
+        ("3%", 2, "36 of 1,024 rows rejected, more than --max-rejects 3%"),
         ("4%", 0, ""),
         ("100%", 0, ""),
         ("some", 2, "--max-rejects some: expected a number of rows or a share of them, as in 100 or 5%"),
