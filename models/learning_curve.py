@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
     from models.classifier import Configuration
+    from models.newton import TermMatrix
 
 Indices = npt.NDArray[np.intp]
 Fold = tuple[Indices, Indices]
@@ -65,7 +66,7 @@ class LearningCurve:
 
 
 def learning_curve(
-    counts: csr_array,
+    counts: csr_array | TermMatrix,
     levels: Floats,
     folds: Sequence[Fold],
     configuration: Configuration,

@@ -114,7 +114,7 @@ def train(
     Raises ValueError if a sector has fewer positive or negative articles than folds, or none of a kind beside a fold.
     """
     from features.vectorizer import StemVectorizer
-    from models.classifier import lexicon_groups, out_of_fold_scores, pipeline
+    from models.classifier import fit, lexicon_groups, out_of_fold_scores, prepared
     from models.parallel import backend
 
     settings = settings or Settings()
@@ -134,8 +134,8 @@ def train(
         terms=[entry.term for entry in lexicon],
         workers=settings.jobs,
     )
-    articles = corpus.articles()
-    counts = vectorizer.fit(articles).transform(articles)
+    articles = corpus.lazy_articles()
+    counts = prepared(vectorizer.fit(articles).transform(articles), configuration)
     groups = lexicon_groups(vectorizer.columns_of_terms_, lexicon, counts.shape[1]) if lexicon else None
 
     parts = splits(corpus, settings)
@@ -178,17 +178,16 @@ def train(
     for number, (_, test) in enumerate(parts):
         fold_of[test] = number
 
-    fitted = pipeline(configuration, groups).fit(counts, levels)
-    classifier = fitted["sectors"]
+    fitted = fit(counts, levels, configuration, groups)
     model = Model(
         sectors=corpus.sectors,
         prevalences=prevalences,
         terms=list(vectorizer.vocabulary_.terms),
         document_frequency=vectorizer.document_frequency_.astype(np.int64),
-        # A stem that is in the vocabulary only as half of a lexicon's term counts for nothing by itself.
-        idf=fitted["tfidf"].idf_ * fitted["frequent"].kept_,
-        weights=np.ascontiguousarray(classifier.coef_.T),
-        intercepts=classifier.intercept_,
+        # 0 for a stem that is in the vocabulary only as half of a lexicon's term: it counts for nothing by itself.
+        idf=fitted.idf,
+        weights=fitted.weights,
+        intercepts=fitted.intercepts,
         calibrations=calibrations,
         words=vectorizer.words_,
         title_weight=configuration.title_weight,
