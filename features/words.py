@@ -26,7 +26,7 @@ UNKNOWN: Final = -1  # the column of a stem that the vocabulary does not hold
 UNSEEN: Final = -2  # the code of a word that is not in the table
 SEVERAL: Final = -3  # the code of the first of `Several`; the next ones are -4, -5, ...
 
-LEARNED: Final = 3 * 2**16  # words that are learned at most, each about 50 bytes; beside those of training they fit 2**21 slots
+LEARNED: Final = 3 * 2**16  # words that are learned at most, each about 50 bytes: more than 20,000 articles bring
 FEWEST_LEARNED: Final = 512  # words that are waited for before the table is built anew
 SHARE_LEARNED: Final = 1 / 16  # and share of those learned so far: a word is moved to a new table some 16 times at most
 
