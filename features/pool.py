@@ -49,9 +49,8 @@ class StemmingPool:
         self._idle: SimpleQueue[_Process] = SimpleQueue()
         self._askers: ThreadPoolExecutor | None = None
         self._sharing = threading.Lock()
-        self._under_way: dict[
-            str, Future[dict[str, str]]
-        ] = {}  # words that are being stemmed, with the part they are in
+        # Words that are being stemmed, each with the part it was sent in.
+        self._under_way: dict[str, Future[dict[str, str]]] = {}
 
     def stem(self, words: Sequence[str]) -> list[str]:
         """Sastrawi's stem of every token of `[a-z0-9-]`, in the order given."""
