@@ -1,4 +1,4 @@
-"""Numbers from numpy to Arrow and back, without importing pandas.
+"""Numbers from numpy to Arrow and back, without importing pandas; and where the few are that a mask marks.
 
 `pyarrow.array(ndarray)` and `Array.to_numpy` import pandas wherever it is installed, which costs a process 0.3 s and
 40 MB. See also `features.strings`.
@@ -25,3 +25,19 @@ def numpy_array(array: pa.Array | pa.ChunkedArray) -> npt.NDArray[Any]:
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()
     return np.asarray(np.from_dlpack(array))
+
+
+def places_of_few(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """What `mask.nonzero()[0]` gives, in half the time where few are true: (n_true,).
+
+    Parameters: mask, (n,), in one piece. Eight places are passed over at a time where none of them is true.
+    """
+    whole = mask.size - mask.size % 8
+    eights = mask[:whole].view(np.uint64)
+    some = (eights != 0).nonzero()[0]
+    inside = eights.take(some).view(np.bool_).nonzero()[0]
+    places = some.take(inside >> 3)
+    places <<= 3
+    places += inside & 7
+    rest = mask[whole:].nonzero()[0]
+    return np.concatenate((places, rest + whole)) if rest.size else places

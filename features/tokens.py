@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from features.arrays import numpy_array
+from features.arrays import numpy_array, places_of_few
 from features.search import FILLER, Bytes, Positions, bytes_of, offsets_of, ranges
 from features.strings import string_array
 
@@ -31,9 +31,10 @@ _SEPARATORS: Final = bytes(
 )
 
 
-#: For a word of 0 to 16 bytes which of its first eight bytes are there, and which of the next eight.
-_FIRST_BYTES: Final = np.array([(1 << 8 * min(n, 8)) - 1 for n in range(LONGEST_PACKED + 1)], np.uint64)
-_NEXT_BYTES: Final = np.array([(1 << 8 * max(n - 8, 0)) - 1 for n in range(LONGEST_PACKED + 1)], np.uint64)
+#: For a word of 0 to 16 bytes which of its first eight bytes are there, and which of the next eight: (17, 2).
+_BYTES: Final = np.array(
+    [[(1 << 8 * min(n, 8)) - 1, (1 << 8 * max(n - 8, 0)) - 1] for n in range(LONGEST_PACKED + 1)], np.uint64
+)
 #: The bits that tell letters, and bytes outside ASCII, from digits and hyphens, in a word packed into numbers.
 LETTERS: Final = np.uint64(0xC0C0C0C0C0C0C0C0)
 Packed = npt.NDArray[np.uint64]
@@ -79,22 +80,21 @@ class Tokens:
         encoded = words.dictionary_encode()
         return encoded.dictionary.to_pylist(), numpy_array(encoded.indices)
 
-    def packed(self) -> tuple[Packed, Packed]:
-        """The first eight bytes of each word as one number, and the next eight; zeros behind a shorter word.
+    def packed(self) -> Packed:
+        """The first eight bytes of each word as one number, and the next eight; zeros behind a shorter word: (n, 2).
 
-        A word of more than `LONGEST_PACKED` bytes gets numbers that no other word has.
+        A word of more than `LONGEST_PACKED` bytes gets numbers that no shorter word has.
         """
         # A view whose rows overlap, so that a word is fetched at one go.
         rows: npt.NDArray[np.void] = np.ndarray((self.text.size - LONGEST_PACKED + 1,), "V16", self.text, strides=(1,))
-        letters = rows[self.starts].view("<u8")
-        first = letters[0::2] & _FIRST_BYTES.take(self.lengths, mode="clip")
-        second = letters[1::2] & _NEXT_BYTES.take(self.lengths, mode="clip")
-        first[(self.lengths > LONGEST_PACKED).nonzero()[0]] = ~np.uint64(0)  # UTF-8 has no byte of eight ones
-        return first, second
+        letters: Packed = rows[self.starts].view("<u8").reshape(-1, 2)
+        letters &= _BYTES.take(self.lengths, axis=0, mode="clip")
+        letters[places_of_few(self.lengths > LONGEST_PACKED), 0] = ~np.uint64(0)  # UTF-8 has no byte of eight ones
+        return letters
 
 
-def pack(words: Sequence[str]) -> tuple[Packed, Packed]:
-    """`Tokens.packed` of some words: two arrays (n_words,)."""
+def pack(words: Sequence[str]) -> Packed:
+    """`Tokens.packed` of some words: (n_words, 2)."""
     array = string_array(words)
     bounds = offsets_of(array)
     text = _padded(bytearray(bytes_of(array)))
@@ -112,13 +112,12 @@ def split(documents: pa.StringArray) -> Tokens:
     data, documents_at = bytes_of(documents), offsets_of(documents)
     text = _words_and_spaces(data)
     inside = text != ord(" ")
-    edges = (inside[1:] != inside[:-1]).nonzero()[0]
-    edges += 1
+    edges = (inside[1:] != inside[:-1]).nonzero()[0]  # the bytes before the first and, in turn, the last of each word
     if inside[0]:
-        edges = np.concatenate(([0], edges))
-    starts, ends = edges[0::2], edges[1::2]
+        edges = np.concatenate(([-1], edges))
+    starts, lengths = edges[0::2] + 1, edges[1::2] - edges[0::2]
     offsets = starts.searchsorted(documents_at)
-    return Tokens(text, starts, ends - starts, offsets, _title_lengths(data, starts, ends, offsets))
+    return Tokens(text, starts, lengths, offsets, _title_lengths(data, starts, lengths, offsets))
 
 
 def _padded(text: bytearray) -> Bytes:
@@ -130,35 +129,35 @@ def _padded(text: bytearray) -> Bytes:
 def _words_and_spaces(data: Bytes) -> Bytes:
     """The text with a space for each byte that is in no word: (n_bytes,)."""
     text = _padded(bytearray(data).translate(_SEPARATORS))
-    hyphens = (text == ord("-")).nonzero()[0]
+    hyphens = places_of_few(text == ord("-"))
     # Spaces and hyphens are the smallest bytes that are left. Before the first byte is the last, the end of a line.
     lone = (text[hyphens - 1] <= ord("-")) | (text[hyphens + 1] <= ord("-"))
     text[hyphens[lone]] = ord(" ")
     return text
 
 
-def _title_lengths(data: Bytes, starts: Positions, ends: Positions, offsets: Positions) -> Positions:
+def _title_lengths(data: Bytes, starts: Positions, lengths: Positions, offsets: Positions) -> Positions:
     """How many words of each document are its title: (n_documents,).
 
-    Parameters: data, the batch; starts and ends of its words; offsets, as in `Tokens`.
+    Parameters: data, the batch; starts, lengths and offsets, as in `Tokens`.
     """
     titles = np.zeros(offsets.size - 1, np.int64)
     documents = (offsets[1:] > offsets[:-1]).nonzero()[0]  # those with a word
     if not documents.size:
         return titles
     first = offsets[documents]
-    newlines = (data == ord("\n")).nonzero()[0]
+    newlines = places_of_few(data == ord("\n"))
     line_end = newlines[newlines.searchsorted(starts[first])]
     after = starts.searchsorted(line_end)
-    begin, end = starts[first], ends[after - 1]
+    begin, end = starts[first], starts[after - 1] + lengths[after - 1]
     # A character has up to four bytes: only lines that could be too long or not are counted byte by byte.
     fits = end - begin <= LONGEST_TITLE
     unclear = (~fits & (end - begin <= 4 * LONGEST_TITLE)).nonzero()[0]
     if unclear.size:
-        lengths = end[unclear] - begin[unclear]
-        line_bytes = data[ranges(begin[unclear], lengths)]
+        sizes = end[unclear] - begin[unclear]
+        line_bytes = data[ranges(begin[unclear], sizes)]
         characters = (line_bytes & 0xC0 != 0x80) & (line_bytes != FILLER)  # first bytes
-        fits[unclear] = np.add.reduceat(characters, lengths.cumsum() - lengths, dtype=np.int64) <= LONGEST_TITLE
+        fits[unclear] = np.add.reduceat(characters, sizes.cumsum() - sizes, dtype=np.int64) <= LONGEST_TITLE
     titles[documents] = np.where(fits & (after < offsets[documents + 1]), after - first, 0)
     return titles
 

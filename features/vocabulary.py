@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from features.arrays import places_of_few
 from features.clean import clean
 from features.memo import Memo
 from features.pool import StemmingPool
@@ -79,6 +80,20 @@ class Occurrences:
     times: Positions
 
 
+class _Terms(NamedTuple):
+    """The terms of a batch of documents.
+
+    known: (n_known,), where in `Stemmed.stems` those are that the vocabulary holds. stems: (n_known,), their columns.
+    pairs: (n_pairs,), of the pairs of neighbours that it holds: the place in `known` of the first, behind which is that
+    of the second. bigrams: (n_pairs,), their columns.
+    """
+
+    known: Positions
+    stems: Codes
+    pairs: Positions
+    bigrams: Codes
+
+
 class Vocabulary:
     """The terms of a model: stems and pairs of neighbouring stems, each with its column.
 
@@ -127,11 +142,12 @@ class Vocabulary:
     def _coded(self, tokens: Tokens, pool: StemmingPool | None) -> tuple[Codes, Several]:
         """The codes of the words of a batch, (n_tokens,), and what they refer to; see `features.words`."""
         table = self._words.table  # as it is now: another thread may replace it
-        first, second = tokens.packed()
-        codes, several = table.find(first, second), table.several
-        unseen = (codes == UNSEEN).nonzero()[0]
+        packed = tokens.packed()
+        codes, several = table.find(packed), table.several
+        unseen = places_of_few(codes == UNSEEN)
         if unseen.size:
-            letters = ((first[unseen] | second[unseen]) & LETTERS) != 0
+            first, second = packed[unseen].T
+            letters = ((first | second) & LETTERS) != 0
             codes[unseen] = SEVERAL  # numbers, which have no stems
             unseen = unseen[letters]
             distinct, numbers = tokens.encode(unseen)
@@ -179,47 +195,52 @@ class Vocabulary:
         codes, several = self._coded(tokens, pool)
         stemmed = expand(tokens, codes, several)
         counts = self._count(stemmed)
-        known, pairs, bigrams = self._terms(stemmed)
+        known, stems, pairs, bigrams = self._terms(stemmed)
         words = np.arange(codes.size).repeat(stems_per_word(codes, several))
-        begins = np.concatenate((known, pairs))
-        ends = np.concatenate((known, pairs + 1))
-        columns = np.concatenate((stemmed.stems[known], bigrams), dtype=np.int64)
+        begins = known[np.concatenate((np.arange(known.size), pairs))]
+        ends = known[np.concatenate((np.arange(known.size), pairs + 1))]
+        columns = np.concatenate((stems, bigrams), dtype=np.int64)
         documents = stemmed.offsets.searchsorted(begins, side="right") - 1
         rows = np.arange(counts.offsets.size - 1).repeat(np.diff(counts.offsets))
         entries = (rows * len(self) + counts.columns).searchsorted(documents * len(self) + columns)
         in_title = begins < (stemmed.offsets[:-1] + stemmed.titles)[documents]
         return counts, Occurrences(entries, words[begins], words[ends], np.where(in_title, self.title_weight, 1))
 
-    def _terms(self, stemmed: Stemmed) -> tuple[Positions, Positions, Positions]:
-        """The terms of a batch: where a stem is one, where one of two stems begins, and the columns of the latter."""
+    def _terms(self, stemmed: Stemmed) -> _Terms:
         stems = stemmed.stems
-        # Places take a quarter of the time of a mask as scattered as these.
         known = (stems >= 0).nonzero()[0]
-        adjacent = np.zeros(stems.size + 1, bool)  # where a known stem follows on another
-        adjacent[known[1:][known[1:] - known[:-1] == 1]] = True
-        adjacent[boundaries(stemmed) + 1] = False
-        pairs = adjacent.nonzero()[0] - 1
-        bigrams = self._bigrams.find(self._packed(stems[pairs], stems[pairs + 1]))
+        columns = stems.take(known)
+        follows = np.zeros(known.size, bool)  # which of the known stems has the next one of them right behind it
+        np.equal(known[1:] - known[:-1], 1, out=follows[:-1])
+        ends = boundaries(stemmed)
+        last = known.searchsorted(ends)
+        follows[last[known.searchsorted(ends + 1) > last]] = False
+        pairs = follows.nonzero()[0]
+        bigrams = self._bigrams.find(self._packed(columns.take(pairs), columns.take(pairs + 1)))
         found = (bigrams != ABSENT).nonzero()[0]
-        return known, pairs[found], bigrams[found] + self._n_stems
+        return _Terms(known, columns, pairs.take(found), bigrams.take(found) + self._n_stems)
 
     def _count(self, stemmed: Stemmed) -> Counts:
         n_documents, n_terms = stemmed.titles.size, len(self)
-        stems, offsets = stemmed.stems, stemmed.offsets
+        offsets = stemmed.offsets
         lengths = offsets[1:] - offsets[:-1]
-        known, pairs, bigrams = self._terms(stemmed)
+        known, stems, pairs, bigrams = self._terms(stemmed)
+        bounds = known.searchsorted(offsets)  # where in `known` each document begins
+        n_known = bounds[1:] - bounds[:-1]
 
         # Each term of each document becomes one number, so that sorting brings equal ones together. Numbers of 32 bits,
         # where they suffice, sort twice as fast. The numbers of titles are put in once more for each further count.
         dtype = np.dtype(np.int32 if n_documents * n_terms < 2**31 else np.int64)
         begin = (np.arange(n_documents, dtype=np.int64) * n_terms).astype(dtype)
-        base = begin.repeat(lengths)
-        single, double = base[known] + stems[known], base[pairs] + bigrams
+        base = begin.repeat(n_known)
+        single, double = base + stems, base.take(pairs) + bigrams
         parts: list[Integers] = [single, double]
         if self.title_weight > 1 and stemmed.titles.any():
-            in_title = np.zeros(stems.size, bool)
-            in_title[ranges(offsets[:-1], stemmed.titles)] = True
-            parts += [single[in_title[known]], double[in_title[pairs]]] * (self.title_weight - 1)
+            title_ends = known.searchsorted(offsets[:-1] + stemmed.titles)
+            of_titles = ranges(bounds[:-1], title_ends - bounds[:-1])
+            first = pairs.searchsorted(bounds[:-1])
+            pairs_of_titles = ranges(first, pairs.searchsorted(title_ends) - first)
+            parts += [single.take(of_titles), double.take(pairs_of_titles)] * (self.title_weight - 1)
         numbers = np.concatenate(parts, dtype=dtype)
         numbers.sort()
 
@@ -227,15 +248,14 @@ class Vocabulary:
         change[:1] = True
         np.not_equal(numbers[1:], numbers[:-1], out=change[1:])
         first = change.nonzero()[0]
-        terms = numbers[first]
-        n_known = known.searchsorted(offsets)
-        bounds = np.empty(n_documents + 1, np.int64)
-        bounds[:-1], bounds[-1] = terms.searchsorted(begin), terms.size
+        terms = numbers.take(first)
+        rows = np.empty(n_documents + 1, np.int64)
+        rows[:-1], rows[-1] = terms.searchsorted(begin), terms.size
         return Counts(
-            offsets=bounds,
-            columns=terms - begin.repeat(bounds[1:] - bounds[:-1]),
+            offsets=rows,
+            columns=terms - begin.repeat(rows[1:] - rows[:-1]),
             counts=np.concatenate((first[1:], [numbers.size])) - first,
-            coverage=(n_known[1:] - n_known[:-1]) / np.maximum(lengths, 1),
+            coverage=n_known / np.maximum(lengths, 1),
             n_stems=lengths,
         )
 
@@ -259,12 +279,8 @@ def expand(tokens: Tokens, codes: Codes, several: Several) -> Stemmed:
 
     Parameters: codes, (n_tokens,), of the words, and `several`, what they refer to; see `features.words`.
     """
-    special = (codes < UNKNOWN).nonzero()[0]
-    which = SEVERAL - codes[special]
-    begins = several.bounds.take(which)
-    repeats = stems_per_word(codes, several)
-    times = repeats[special]
-    stems = codes.repeat(repeats)
+    special, begins, times = _special(codes, several)
+    stems = codes.repeat(_repeats(codes, special, times))
     # The stem of a word stands where the word stood, moved by what the words before it have more or less than one.
     moved = np.concatenate(([0], (times - 1).cumsum()))
     filled = times.nonzero()[0]
@@ -278,11 +294,22 @@ def expand(tokens: Tokens, codes: Codes, several: Several) -> Stemmed:
 
 def stems_per_word(codes: Codes, several: Several) -> Positions:
     """How many stems each word of a batch has: (n_tokens,)."""
-    special = (codes < UNKNOWN).nonzero()[0]
+    special, _, times = _special(codes, several)
+    return _repeats(codes, special, times)
+
+
+def _special(codes: Codes, several: Several) -> tuple[Positions, Positions, Positions]:
+    """Which words have other than one stem, where in `several.columns` theirs begin, how many: (n_special,) each."""
+    special = places_of_few(codes < UNKNOWN)
     which = SEVERAL - codes[special]
-    times = np.ones(codes.size, np.int64)
-    times[special] = several.bounds.take(which + 1) - several.bounds.take(which)
-    return times
+    begins = several.bounds.take(which)
+    return special, begins, several.bounds.take(which + 1) - begins
+
+
+def _repeats(codes: Codes, special: Positions, times: Positions) -> Positions:
+    repeats = np.ones(codes.size, np.int64)
+    repeats[special] = times
+    return repeats
 
 
 def boundaries(stemmed: Stemmed) -> Positions:

@@ -84,31 +84,26 @@ class WordTable:
     Parameters: words, as `features.tokens.pack` gives them, each once; codes, (n_words,); several, what they refer to.
     """
 
-    def __init__(self, words: tuple[Packed, Packed], codes: Codes, several: Several):
+    def __init__(self, words: Packed, codes: Codes, several: Several):
         self.several = several
-        self._table = HashTable(*words)
+        self._table = HashTable(words)
         self._codes = np.append(codes, np.int32(UNSEEN))  # the last is what `ABSENT` as a place asks for
 
     def __len__(self) -> int:
         return self._codes.size - 1
 
-    def find(self, first: Packed, second: Packed) -> Codes:
+    def find(self, words: Packed) -> Codes:
         """The codes of words, (n,), given as `Tokens.packed` does: `UNSEEN` for one that is not here."""
-        return self._codes.take(self._table.find(first, second))
+        return self._codes.take(self._table.find(words))
 
     def with_words(self, words: Mapping[str, tuple[int, ...]]) -> WordTable:
         """A table that holds these words too."""
-        first, second = pack(list(words))
-        new = (self._table.find(first, second) == ABSENT).nonzero()[0]
+        packed = pack(list(words))
+        new = (self._table.find(packed) == ABSENT).nonzero()[0]
         columns = list(words.values())
         codes, several = coded([columns[place] for place in new.tolist()], self.several)
-        keys = tuple(
-            np.concatenate((key, added[new])) for key, added in zip(self._table.keys, (first, second), strict=True)
-        )
-        return WordTable((keys[0], keys[1]), np.concatenate((self._codes[:-1], codes)), several)
-
-
-_EMPTY: Final = np.zeros(0, np.uint64)
+        keys = np.concatenate((self._table.keys, packed[new]))
+        return WordTable(keys, np.concatenate((self._codes[:-1], codes)), several)
 
 
 class Words:
@@ -122,7 +117,7 @@ class Words:
 
     def __init__(self, words: Mapping[str, tuple[int, ...]]):
         self._words = words
-        empty = WordTable((_EMPTY, _EMPTY), np.zeros(0, np.int32), NONE)
+        empty = WordTable(pack([]), np.zeros(0, np.int32), NONE)
         self._first = empty.with_words({word: columns for word, columns in words.items() if _fits(word)})
         self._waiting: dict[str, tuple[int, ...]] = {}
         self._learning = threading.Lock()

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
@@ -60,24 +60,25 @@ def held_out_coverage(
     n_stems = next((place for place, term in enumerate(model.terms) if " " in term), len(model.terms))
     vocabulary = Vocabulary(model.terms[:n_stems], title_weight=1, known=model.words)
     batches = []
-    for start in range(0, len(texts), BATCH):
-        part = slice(start, start + BATCH)
-        documents = clean(string_array(texts[part]), string_array(titles[part]))
-        stemmed = vocabulary.stem(split(documents))
-        batches.append((stemmed.stems, np.diff(stemmed.offsets)))
-    stems = np.concatenate([np.empty(0, np.int64), *(stems for stems, _ in batches)]).astype(np.int64)
-    lengths = np.concatenate([np.empty(0, np.int64), *(lengths for _, lengths in batches)]).astype(np.int64)
-    articles = np.arange(len(texts)).repeat(lengths)
-    known = stems >= 0
-    pairs = np.unique(articles[known] * n_stems + stems[known])  # each stem once an article
-    article_of, stem_of = np.divmod(pairs, max(n_stems, 1))
-    n_folds = int(folds.max(initial=-1)) + 1
-    in_fold = np.bincount(folds[article_of] * n_stems + stem_of, minlength=n_folds * n_stems).reshape(n_folds, n_stems)
+    in_fold = np.zeros((int(folds.max(initial=-1)) + 1, n_stems), np.int64)  # how many of its articles hold each stem
+    for part in _batches(texts):
+        stemmed = vocabulary.stem(split(clean(string_array(texts[part]), string_array(titles[part]))))
+        lengths = np.diff(stemmed.offsets)
+        batches.append((stemmed.stems, lengths))
+        known = stemmed.stems >= 0
+        articles = np.arange(lengths.size).repeat(lengths)[known]
+        article_of, stem_of = np.divmod(np.unique(articles * n_stems + stemmed.stems[known]), max(n_stems, 1))
+        cells = folds[part][article_of] * n_stems + stem_of
+        in_fold += np.bincount(cells, minlength=in_fold.size).reshape(in_fold.shape)
     everywhere = in_fold.sum(axis=0)
     learned = (everywhere - in_fold >= min_df) | (everywhere < min_df)  # (n_folds, n_stems)
-    covered = np.zeros(stems.size)
-    covered[known] = learned[folds[articles[known]], stems[known]]
-    return np.bincount(articles, covered, minlength=len(texts)) / np.maximum(lengths, 1)
+    coverage = [np.empty(0)]
+    for number, (stems, lengths) in enumerate(batches):
+        known = stems >= 0
+        articles = np.arange(lengths.size).repeat(lengths)[known]
+        covered = learned[folds[number * BATCH :][articles], stems[known]]
+        coverage.append(np.bincount(articles, covered, minlength=lengths.size) / np.maximum(lengths, 1))
+    return np.concatenate(coverage)
 
 
 def seen(
@@ -89,7 +90,7 @@ def seen(
 ) -> dict[str, Any]:
     """What training saw, as JSON holds it; goes into a model's `training["seen"]`.
 
-    Parameters: coverage (n_articles,), by `held_out_coverage`; sizes (n_articles,), by `sizes_of`; predicted
+    Parameters: coverage (n_articles,), by `held_out_coverage`; sizes (n_articles,), by `sizes_of_all`; predicted
     (n_articles, n_sectors), out of fold; prevalences, declared, one a sector. Raises ValueError without articles.
     """
     if not coverage.size:
@@ -113,6 +114,17 @@ def sizes_of(texts: pa.StringArray, titles: pa.StringArray | None = None) -> npt
     """The bytes of each article, its title included: (n_articles,)."""
     sizes = np.diff(offsets_of(texts)).astype(np.int64)
     return sizes if titles is None else sizes + np.diff(offsets_of(titles))
+
+
+def sizes_of_all(texts: Sequence[str], titles: Sequence[str]) -> npt.NDArray[np.int64]:
+    """`sizes_of` of articles that may be more than one string array can hold: (n_articles,)."""
+    sizes = [sizes_of(string_array(texts[part]), string_array(titles[part])) for part in _batches(texts)]
+    return np.concatenate([np.empty(0, np.int64), *sizes])
+
+
+def _batches(texts: Sequence[str]) -> Iterator[slice]:
+    for start in range(0, len(texts), BATCH):
+        yield slice(start, start + BATCH)
 
 
 @dataclass

@@ -14,9 +14,8 @@ import numpy.typing as npt
 from data.corpus import Corpus, folds
 from data.lexicon import Entry, lexicon_digest
 from data.sectors import Sector
-from features.strings import string_array
 from models.calibration import calibrate, sigmoid
-from models.drift import held_out_coverage, seen, sizes_of
+from models.drift import held_out_coverage, seen, sizes_of_all
 from models.evaluation import Evaluation
 from models.learning_curve import SHARES, LearningCurve, learning_curve
 from models.measurement import MeasuredSet, measured_set
@@ -211,7 +210,7 @@ def train(
     )
     # What the batch script compares a stream with, to say when it is none that the model was made for.
     coverage = held_out_coverage(model, corpus.texts, corpus.titles, fold_of, configuration.min_df)
-    sizes = sizes_of(string_array(corpus.texts), string_array(corpus.titles))
+    sizes = sizes_of_all(corpus.texts, corpus.titles)
     remembered = seen(coverage, sizes, predicted, corpus.sectors, prevalences)
     model = replace(model, training={**model.training, "seen": remembered})
     return Trained(model, measured, Predictions(predicted, probabilities), fold_of, curve)

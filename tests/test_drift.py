@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from data.corpus import Corpus
 from features.strings import string_array
-from models.drift import FEWEST, SKETCH, Watch, held_out_coverage, seen, sizes_of, warnings
+from models.drift import FEWEST, SKETCH, Watch, held_out_coverage, seen, sizes_of, sizes_of_all, warnings
 from models.scoring import Labels
 from predict import Predictor
 from train import Settings, Trained, splits
@@ -37,7 +37,7 @@ def training(trained: Trained, corpus: Corpus) -> dict[str, Any]:
     model = trained.model
     known = seen(
         held_out_coverage(model, corpus.texts, corpus.titles, folds, model.training["configuration"]["min_df"]),
-        sizes_of(string_array(corpus.texts), string_array(corpus.titles)),
+        sizes_of_all(corpus.texts, corpus.titles),
         corpus.levels >= 1,
         model.sectors,
         model.prevalences,
@@ -172,6 +172,12 @@ def test_held_out_coverage_tells_that_of_new_articles(trained: Trained, corpus: 
     folds = np.arange(len(corpus)) % 10
     expected = held_out_coverage(model, corpus.texts, corpus.titles, folds, 3).mean()
     assert Predictor(model).label(string_array(unseen)).coverage.mean() == pytest.approx(expected, abs=0.015)
+
+
+def test_sizes_are_those_of_string_arrays(corpus: Corpus) -> None:
+    expected = sizes_of(string_array(corpus.texts), string_array(corpus.titles))
+    assert sizes_of_all(corpus.texts, corpus.titles).tolist() == expected.tolist()
+    assert sizes_of_all([], []).size == 0
 
 
 def test_no_training_articles() -> None:

@@ -11,17 +11,17 @@ members = st.one_of(st.integers(0, 20), st.integers(0, 2**64 - 1))
 keys = st.tuples(members, members)
 
 
-def columns(of: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
-    return np.array([a for a, _ in of], np.uint64), np.array([b for _, b in of], np.uint64)
+def rows(of: list[tuple[int, int]]) -> np.ndarray:
+    return np.array(of, np.uint64).reshape(-1, 2)
 
 
 @given(st.lists(keys, unique=True), st.lists(keys))
 def test_is_a_dictionary(entries: list[tuple[int, int]], asked: list[tuple[int, int]]) -> None:
-    table = HashTable(*columns(entries))
+    table = HashTable(rows(entries))
     asked = asked + entries + [(second, first) for first, second in entries]
     places = {key: place for place, key in enumerate(entries)}
-    assert table.find(*columns(asked)).tolist() == [places.get(key, ABSENT) for key in asked]
-    assert [key.tolist() for key in table.keys] == [key.tolist() for key in columns(entries)]
+    assert table.find(rows(asked)).tolist() == [places.get(key, ABSENT) for key in asked]
+    assert table.keys.tolist() == [list(entry) for entry in entries]
 
 
 @pytest.mark.parametrize("dtype", [np.uint32, np.uint64])

@@ -24,7 +24,7 @@ def looked_up(table: Words, asked: list[str]) -> list[tuple[int, ...] | None]:
     """The columns the table has for each word, None for one it has not."""
     several = table.table.several
     found: list[tuple[int, ...] | None] = []
-    for code in table.table.find(*pack(asked)).tolist():
+    for code in table.table.find(pack(asked)).tolist():
         start, stop = several.bounds[SEVERAL - code : SEVERAL - code + 2] if code <= SEVERAL else (0, 0)
         given = tuple(several.columns[start:stop].tolist()) if code <= SEVERAL else (code,)
         found.append(None if code == UNSEEN else given)
