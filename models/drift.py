@@ -8,22 +8,23 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from features.clean import clean
 from features.search import offsets_of
 from features.strings import string_array
-from features.tokens import split
-from features.vocabulary import Vocabulary
+from features.words import UNKNOWN
 from models.scoring import Labels
-from models.store import Model
+
+if TYPE_CHECKING:
+    from features.vectorizer import StemmedArticles
 
 Floats = npt.NDArray[np.float64]
 Booleans = npt.NDArray[np.bool_]
+Integers = npt.NDArray[np.integer[Any]]
 
 BINS: Final = 1000  # of coverage; complete coverage has a bin of its own
 OCTAVE: Final = 8  # bins of sizes from one power of two to the next
@@ -48,37 +49,43 @@ LEAST_TIMES: Final = (
 _MULTIPLIERS: Final = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 
 
-def held_out_coverage(
-    model: Model, texts: Sequence[str], titles: Sequence[str], folds: npt.NDArray[np.integer[Any]], min_df: int
-) -> Floats:
+def held_out_coverage(articles: StemmedArticles, terms: Sequence[str], folds: Integers, min_df: int) -> Floats:
     """The coverage of each training article by a vocabulary made without the articles of its fold: (n_articles,).
 
     By the model's own vocabulary training articles are covered better than any others, the more so the fewer they are.
     A stem counts as known if at least `min_df` articles outside the fold hold it, or if it is in the vocabulary for
-    the lexicon's sake. Parameters: texts and titles, as many; folds, (n_articles,), the number of each one's fold.
+    the lexicon's sake. Parameters: terms, of the vocabulary; folds, (n_articles,), the number of each one's fold.
     """
-    n_stems = next((place for place, term in enumerate(model.terms) if " " in term), len(model.terms))
-    vocabulary = Vocabulary(model.terms[:n_stems], title_weight=1, known=model.words)
-    batches = []
-    in_fold = np.zeros((int(folds.max(initial=-1)) + 1, n_stems), np.int64)  # how many of its articles hold each stem
-    for part in _batches(texts):
-        stemmed = vocabulary.stem(split(clean(string_array(texts[part]), string_array(titles[part]))))
-        lengths = np.diff(stemmed.offsets)
-        batches.append((stemmed.stems, lengths))
-        known = stemmed.stems >= 0
-        articles = np.arange(lengths.size).repeat(lengths)[known]
-        article_of, stem_of = np.divmod(np.unique(articles * n_stems + stemmed.stems[known]), max(n_stems, 1))
-        cells = folds[part][article_of] * n_stems + stem_of
+    names = set(terms)
+    is_term = np.array([stem in names for stem in articles.stems], np.bool_)
+    n_terms, number = int(is_term.sum()), np.where(is_term, is_term.cumsum() - 1, UNKNOWN)
+    in_fold = np.zeros((int(folds.max(initial=-1)) + 1, n_terms), np.int64)  # how many of its articles hold each term
+    for article_of, stems, folds_of_batch in _known_stems(articles, number, folds):
+        article_of, stems = np.divmod(np.unique(article_of * n_terms + stems), max(n_terms, 1))
+        cells = folds_of_batch[article_of] * n_terms + stems
         in_fold += np.bincount(cells, minlength=in_fold.size).reshape(in_fold.shape)
     everywhere = in_fold.sum(axis=0)
-    learned = (everywhere - in_fold >= min_df) | (everywhere < min_df)  # (n_folds, n_stems)
-    coverage = [np.empty(0)]
-    for number, (stems, lengths) in enumerate(batches):
-        known = stems >= 0
-        articles = np.arange(lengths.size).repeat(lengths)[known]
-        covered = learned[folds[number * BATCH :][articles], stems[known]]
-        coverage.append(np.bincount(articles, covered, minlength=lengths.size) / np.maximum(lengths, 1))
-    return np.concatenate(coverage)
+    learned = (everywhere - in_fold >= min_df) | (everywhere < min_df)  # (n_folds, n_terms)
+    covered: list[npt.NDArray[Any]] = [np.empty(0)]
+    for article_of, stems, folds_of_batch in _known_stems(articles, number, folds):
+        is_learned = learned[folds_of_batch[article_of], stems]
+        covered.append(np.bincount(article_of, is_learned, minlength=folds_of_batch.size))
+    n_stems = [np.empty(0, np.int64), *(np.diff(stemmed.offsets) for stemmed in articles.batches)]
+    return np.asarray(np.concatenate(covered) / np.maximum(np.concatenate(n_stems), 1))
+
+
+def _known_stems(articles: StemmedArticles, number: Integers, folds: Integers) -> Iterator[tuple[Integers, ...]]:
+    """Of each batch the articles that the known stems are of, as places in the batch, these stems, and its folds.
+
+    Parameters: number, (n_stems,), of each stem if it is known, else `UNKNOWN`; folds, of all articles.
+    """
+    start = 0
+    for stemmed in articles.batches:
+        numbers = number[stemmed.stems]
+        known = (numbers != UNKNOWN).nonzero()[0]
+        article_of = stemmed.offsets.searchsorted(known, side="right") - 1
+        yield article_of, numbers[known], folds[start : start + stemmed.titles.size]
+        start += stemmed.titles.size
 
 
 def seen(
@@ -118,13 +125,9 @@ def sizes_of(texts: pa.StringArray, titles: pa.StringArray | None = None) -> npt
 
 def sizes_of_all(texts: Sequence[str], titles: Sequence[str]) -> npt.NDArray[np.int64]:
     """`sizes_of` of articles that may be more than one string array can hold: (n_articles,)."""
-    sizes = [sizes_of(string_array(texts[part]), string_array(titles[part])) for part in _batches(texts)]
+    parts = (slice(start, start + BATCH) for start in range(0, len(texts), BATCH))
+    sizes = [sizes_of(string_array(texts[part]), string_array(titles[part])) for part in parts]
     return np.concatenate([np.empty(0, np.int64), *sizes])
-
-
-def _batches(texts: Sequence[str]) -> Iterator[slice]:
-    for start in range(0, len(texts), BATCH):
-        yield slice(start, start + BATCH)
 
 
 @dataclass

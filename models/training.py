@@ -112,7 +112,7 @@ def train(
     kept from the corpus to judge models by, for the record; with_curve, whether to work out a learning curve as well.
     Raises ValueError if a sector has fewer positive or negative articles than folds, or none of a kind beside a fold.
     """
-    from features.vectorizer import StemVectorizer
+    from features.vectorizer import StemVectorizer, stem_articles
     from models.classifier import fit, lexicon_groups, out_of_fold_scores, prepared
     from models.parallel import backend
 
@@ -131,13 +131,18 @@ def train(
         bigram_min_df=configuration.bigram_min_df,
         title_weight=configuration.title_weight,
         terms=[entry.term for entry in lexicon],
-        workers=settings.jobs,
     )
-    articles = corpus.lazy_articles()
-    counts = prepared(vectorizer.fit(articles).transform(articles), configuration)
+    stemmed = stem_articles(corpus.lazy_articles(), settings.jobs)
+    counts = prepared(vectorizer.fit_stemmed(stemmed).transform_stemmed(stemmed), configuration)
     groups = lexicon_groups(vectorizer.columns_of_terms_, lexicon, counts.shape[1]) if lexicon else None
 
     parts = splits(corpus, settings)
+    fold_of = np.zeros(len(corpus), np.int64)
+    for number, (_, test) in enumerate(parts):
+        fold_of[test] = number
+    # What the batch script compares a stream with, to say when it is none that the model was made for.
+    coverage = held_out_coverage(stemmed, vectorizer.vocabulary_.terms, fold_of, configuration.min_df)
+    del stemmed  # of a large corpus a gigabyte
     with (
         backend(settings.backend, settings.jobs, settings.scheduler),
         Steps("cross-validation", len(parts)) as steps,
@@ -173,10 +178,6 @@ def train(
                 whole=scores,
                 on_point=lambda point: steps.step(),
             )
-    fold_of = np.zeros(len(corpus), np.int64)
-    for number, (_, test) in enumerate(parts):
-        fold_of[test] = number
-
     fitted = fit(counts, levels, configuration, groups)
     model = Model(
         sectors=corpus.sectors,
@@ -208,8 +209,6 @@ def train(
             | {name: importlib.metadata.version(name) for name in VERSIONS},
         },
     )
-    # What the batch script compares a stream with, to say when it is none that the model was made for.
-    coverage = held_out_coverage(model, corpus.texts, corpus.titles, fold_of, configuration.min_df)
     sizes = sizes_of_all(corpus.texts, corpus.titles)
     remembered = seen(coverage, sizes, predicted, corpus.sectors, prevalences)
     model = replace(model, training={**model.training, "seen": remembered})

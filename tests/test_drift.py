@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from data.corpus import Corpus
 from features.strings import string_array
+from features.vectorizer import stem_articles
 from models.drift import FEWEST, SKETCH, Watch, held_out_coverage, seen, sizes_of, sizes_of_all, warnings
 from models.scoring import Labels
 from predict import Predictor
@@ -36,7 +37,9 @@ def training(trained: Trained, corpus: Corpus) -> dict[str, Any]:
         folds[held_out] = number
     model = trained.model
     known = seen(
-        held_out_coverage(model, corpus.texts, corpus.titles, folds, model.training["configuration"]["min_df"]),
+        held_out_coverage(
+            stem_articles(corpus.articles()), model.terms, folds, model.training["configuration"]["min_df"]
+        ),
         sizes_of_all(corpus.texts, corpus.titles),
         corpus.levels >= 1,
         model.sectors,
@@ -157,20 +160,21 @@ def test_held_out_coverage_is_that_of_a_vocabulary_without_the_fold(trained: Tra
     own = Predictor(model).label(string_array(corpus.texts), string_array(corpus.titles)).coverage
     one_fold = np.zeros(len(corpus), np.int64)
     each = np.arange(len(corpus))
-    none_left_out = held_out_coverage(model, corpus.texts, corpus.titles, each, 0)
+    articles = stem_articles(corpus.articles())
+    none_left_out = held_out_coverage(articles, model.terms, each, 0)
     np.testing.assert_allclose(none_left_out, own)  # nothing is needed for a stem to count
-    left_one_out = held_out_coverage(model, corpus.texts, corpus.titles, each, 3)
+    left_one_out = held_out_coverage(articles, model.terms, each, 3)
     assert (left_one_out <= own).all()
     assert left_one_out.mean() < own.mean() - 0.005
     # Without any article of another fold, what is left are the lexicon's stems.
-    assert held_out_coverage(model, corpus.texts, corpus.titles, one_fold, 3).mean() < 0.2
-    assert held_out_coverage(model, [], [], np.empty(0, np.int64), 3).size == 0
+    assert held_out_coverage(articles, model.terms, one_fold, 3).mean() < 0.2
+    assert held_out_coverage(stem_articles([]), model.terms, np.empty(0, np.int64), 3).size == 0
 
 
 def test_held_out_coverage_tells_that_of_new_articles(trained: Trained, corpus: Corpus, unseen: list[str]) -> None:
     model = trained.model
     folds = np.arange(len(corpus)) % 10
-    expected = held_out_coverage(model, corpus.texts, corpus.titles, folds, 3).mean()
+    expected = held_out_coverage(stem_articles(corpus.articles()), model.terms, folds, 3).mean()
     assert Predictor(model).label(string_array(unseen)).coverage.mean() == pytest.approx(expected, abs=0.015)
 
 
