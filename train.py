@@ -51,7 +51,7 @@ from models.predictor import Predictor
 from models.promotion import Champion, Verdict, contest
 from models.steps import Steps
 from models.store import refuse_to_replace, write_model
-from models.training import Settings, Trained, splits, train
+from models.training import FOLDS, FOLDS_OF_MANY, MANY, Settings, Trained, splits, train, usual_folds
 
 if TYPE_CHECKING:
     from models.classifier import Configuration
@@ -169,6 +169,7 @@ def _run(args: argparse.Namespace, progress: Progress) -> int:
     refuse_to_replace(job.output)  # now, not after a minute of training
     if args.no_tracking:
         articles = _read(job)
+        job = _with_folds(job, args, articles)
         _train_and_write(_searched(job, articles), articles, progress)
         return 0
     from models import tracking
@@ -178,7 +179,7 @@ def _run(args: argparse.Namespace, progress: Progress) -> int:
         if never_began:
             _warn(f"{run.failure}; training goes on")
         articles = _read(job)
-        job = _searched(job, articles, run)
+        job = _searched(_with_folds(job, args, articles), articles, run)
         trained, evaluated = _train_and_write(job, articles, progress)
         recorded = None
         if run.failure is None:
@@ -218,6 +219,13 @@ def _read(job: Job) -> Articles:
         by_sector = Counter(entry.sector for entry in job.lexicon)
         _say(f"{len(job.lexicon):,} lexicon entries: {', '.join(f'{name} {n:,}' for name, n in by_sector.items())}")
     return Articles(divided, len(dropped), evaluated)
+
+
+def _with_folds(job: Job, args: argparse.Namespace, articles: Articles) -> Job:
+    """The job with as many folds as are usual for so many articles, unless the number was given."""
+    if args.folds is not None:
+        return job
+    return replace(job, settings=replace(job.settings, folds=usual_folds(len(articles.divided.training))))
 
 
 def _searched(job: Job, articles: Articles, run: Run | None = None) -> Job:
@@ -496,9 +504,8 @@ def _parser() -> argparse.ArgumentParser:
     evaluation.add_argument(
         "--folds",
         type=int,
-        default=Settings.folds,
         metavar="N",
-        help="of the cross-validation (default: %(default)s)",
+        help=f"of the cross-validation (default: {FOLDS}; {FOLDS_OF_MANY} from {MANY:,} articles on)",
     )
     evaluation.add_argument(
         "--split-files", action="store_true", help="let cross-validation part the articles of one file"
@@ -635,7 +642,8 @@ def _settings(args: argparse.Namespace) -> Settings:
         raise ValueError(f"--backend {args.backend}: expected --scheduler ADDRESS beside it")
     if args.backend == "loky" and args.scheduler is not None:
         raise ValueError(f"--scheduler {args.scheduler}: expected --backend dask or spark beside it")
-    return Settings(args.folds, args.beta, args.seed, args.jobs, args.backend, args.scheduler, not args.split_files)
+    folds = FOLDS if args.folds is None else args.folds
+    return Settings(folds, args.beta, args.seed, args.jobs, args.backend, args.scheduler, not args.split_files)
 
 
 def _require(args: argparse.Namespace, name: str, holds: Callable[[float], bool], expected: str) -> None:

@@ -21,7 +21,7 @@ import train as train_module
 from data.corpus import Corpus
 from data.lexicon import Entry, lexicon_digest
 from data.sectors import Sector
-from models import store
+from models import store, training
 from models.calibration import prevalence_weights
 from models.classifier import Configuration
 from models.measurement import MeasuredSet
@@ -145,6 +145,18 @@ def test_several_data_options_join_and_repeats_are_dropped(run: Run, corpus: Cor
     assert code == 0
     assert out.startswith(f"{len(rows)} articles to learn from; 7 more repeat one of them and were dropped\n")
     assert read_model(Path("model")).training["duplicates"] == 7
+
+
+@pytest.mark.parametrize(("given", "folds"), [([], 5), (["--folds", 2], 2)])
+def test_many_articles_are_folded_less_often(
+    run: Run, corpus: Corpus, monkeypatch: pytest.MonkeyPatch, given: list[object], folds: int
+) -> None:
+    monkeypatch.setattr(training, "MANY", 100)
+    data = write("own.jsonl", rows_of(corpus)[:240])
+    code, out, _ = run("--data", data, "--bigram-min-df", 0, "--output", "model", *given)
+    assert (code, read_model(Path("model")).training["folds"]) == (0, folds)
+    assert f"figures of {folds}-fold cross-validation" in out
+    assert (training.usual_folds(99), training.usual_folds(100)) == (10, 5)
 
 
 @pytest.mark.slow
