@@ -221,11 +221,13 @@ class Fitted(NamedTuple):
     """All that a fitted pipeline knows.
 
     idf: (n_terms,), 0 for a term that counts for nothing. weights: (n_terms, n_sectors). intercepts: (n_sectors,).
+    minimum: of large counts, what `models.newton.minimize` found, for `out_of_fold_scores` to begin at; else None.
     """
 
     idf: Floats
     weights: Floats
     intercepts: Floats
+    minimum: Floats | None = None
 
 
 def prepared(counts: csr_array, configuration: Configuration) -> csr_array | TermMatrix:
@@ -257,7 +259,7 @@ def fit(
     design, weights, idf = _fit_large(terms, levels, everything, configuration, groups)
     shared = None if groups is None else csr_array(configuration.lexicon_weight * groups)
     coefficients, intercepts = design.table(weights, shared)
-    return Fitted(idf, np.ascontiguousarray(coefficients.T), intercepts)
+    return Fitted(idf, np.ascontiguousarray(coefficients.T), intercepts, weights)
 
 
 def _refuse_one_kind(levels: Floats) -> None:
@@ -279,19 +281,23 @@ def out_of_fold_scores(
     jobs: int | None = None,
     groups: csr_array | None = None,
     on_fold: Callable[[], None] | None = None,
+    minimum: Floats | None = None,
 ) -> Floats:
     """Decision scores of every article by a pipeline that was not fitted on it.
 
     Parameters: counts (n_articles, n_terms), or what `prepared` made of them; levels (n_articles, n_sectors), nan
     unknown; folds, (train, test) pairs whose test parts cover every article once; jobs, processes of this machine, None
     for those of the surrounding `models.parallel.backend` or else one; groups, see `pipeline`; on_fold, called as each
-    fold is done.
+    fold is done; minimum, what `fit` on all articles found, if it is known. The folds of large counts begin at it:
+    each has a minimum of its own, but half as far from there as from zero.
     Returns: (n_articles, n_sectors), the same on every backend.
     """
     scores = np.full(levels.shape, np.nan)
     matrix = counts if isinstance(counts, TermMatrix) else prepared(counts, configuration)
     is_large = isinstance(matrix, TermMatrix)
-    calls = [(matrix, levels, train, test, configuration, groups, os.getpid()) for train, test in folds]
+    if is_large and minimum is None:
+        minimum = fit(matrix, levels, configuration, groups).minimum
+    calls = [(matrix, levels, train, test, configuration, groups, os.getpid(), minimum) for train, test in folds]
     with nullcontext() if jobs is None else backend(jobs=jobs), _in_one_memory() if is_large else nullcontext():
         for (_, test), part in zip(folds, each(_scores_of_fold, calls), strict=True):
             scores[test] = part
@@ -322,10 +328,11 @@ def _scores_of_fold(
     configuration: Configuration,
     groups: csr_array | None,
     caller: int,
+    minimum: Floats | None,
 ) -> Floats:
     leave_interrupts_to(caller)
     if isinstance(counts, TermMatrix):
-        return _scores_of_large_fold(counts, levels, train, test, configuration, groups)
+        return _scores_of_large_fold(counts, levels, train, test, configuration, groups, minimum)
     fitted = pipeline(configuration, groups).fit(counts[train], levels[train])
     return np.asarray(fitted.decision_function(counts[test]))
 
@@ -337,17 +344,23 @@ def _scores_of_large_fold(
     test: npt.NDArray[np.int64],
     configuration: Configuration,
     groups: csr_array | None,
+    minimum: Floats | None,
 ) -> Floats:
     """What `pipeline` fitted on the articles `train` says of those of `test`, without a copy of either."""
     is_train = np.zeros(levels.shape[0], np.bool_)
     is_train[train] = True
-    design, weights, _ = _fit_large(terms, levels, is_train, configuration, groups)
+    design, weights, _ = _fit_large(terms, levels, is_train, configuration, groups, minimum)
     with threadpool_limits(1, "blas"):
         return design.scores(weights)[test]
 
 
 def _fit_large(
-    terms: TermMatrix, levels: Floats, is_train: Booleans, configuration: Configuration, groups: csr_array | None
+    terms: TermMatrix,
+    levels: Floats,
+    is_train: Booleans,
+    configuration: Configuration,
+    groups: csr_array | None,
+    start: Floats | None = None,
 ) -> tuple[Design, Floats, Floats]:
     """`pipeline` fitted on some articles: the design, its weights, and the inverse document frequency, 0 if rare."""
     known = np.where(is_train[:, None], levels, np.nan)
@@ -363,4 +376,4 @@ def _fit_large(
     costs = costs_of(known, configuration.regularization, configuration.class_weight)
     with threadpool_limits(1, "blas"):
         design = Design(terms, idf, to_one, levels.shape[1], shared)
-        return design, minimize(design, levels >= 1, costs), idf
+        return design, minimize(design, levels >= 1, costs, start), idf

@@ -79,6 +79,7 @@ def learning_curve(
     jobs: int | None = None,
     groups: csr_array | None = None,
     whole: Floats | None = None,
+    minimum: Floats | None = None,
     resamples: int = 1000,
     on_point: Callable[[Point], None] | None = None,
 ) -> LearningCurve:
@@ -87,11 +88,11 @@ def learning_curve(
     Probabilities and thresholds are made for each share anew, as for a model that is kept. A share that leaves a fold
     without positive or negative articles of a sector is left out.
 
-    Parameters: counts, levels, folds, configuration, jobs, groups, as for `models.classifier.out_of_fold_scores`;
-    prevalences, (n_sectors,), and beta, as for `models.calibration.calibrate`; sectors, their names; shares, above 0 up
-    to 1; seed, of the parts and the intervals; whole, the out-of-fold scores at share 1 (n_articles, n_sectors), if
-    they are at hand: they take as long as all other points together; resamples, of the intervals; on_point, called
-    with each point as soon as it is there.
+    Parameters: counts, levels, folds, configuration, jobs, groups, minimum, as for
+    `models.classifier.out_of_fold_scores`; prevalences, (n_sectors,), and beta, as for `models.calibration.calibrate`;
+    sectors, their names; shares, above 0 up to 1; seed, of the parts and the intervals; whole, the out-of-fold scores
+    at share 1 (n_articles, n_sectors), if they are at hand: they take as long as all other points together; resamples,
+    of the intervals; on_point, called with each point as soon as it is there.
     Raises ValueError for a share out of range, and if every share leaves out articles of a kind.
     """
     from models.classifier import out_of_fold_scores
@@ -111,7 +112,7 @@ def learning_curve(
         if share == 1 and whole is not None:
             scores = whole
         else:
-            scores = out_of_fold_scores(counts, levels, parts, configuration, jobs, groups)
+            scores = out_of_fold_scores(counts, levels, parts, configuration, jobs, groups, minimum=minimum)
         said, probabilities = _calibrated(scores, levels, prevalences, beta)
         point = Point(
             share=share,

@@ -174,32 +174,31 @@ def costs_of(levels: Floats, regularization: float, class_weight: str | None = N
     return costs
 
 
-def minimize(design: Design, positive: Booleans, costs: Floats) -> Floats:
+def minimize(design: Design, positive: Booleans, costs: Floats, start: Floats | None = None) -> Floats:
     """The weights of each sector, (n_features, n_sectors); the same bits each time on one thread of BLAS.
 
     Parameters: positive, (n_articles, n_sectors); costs, (n_articles, n_sectors), c_i above, 0 for an article that a
-    sector does not learn from.
+    sector does not learn from; start, (n_features, n_sectors), weights to begin at, None for zeros. There is one
+    minimum: where the way to it begins changes how long it is, and within `TOLERANCE` nothing else.
     """
     signs = np.where(positive, 1.0, -1.0)
-    weights = np.zeros((design.n_features, positive.shape[1]))
-    margins = np.zeros(positive.shape)  # w x_i y_i
-    value = _loss(margins, costs)
-    target = 0.0 * value
+    known = costs > 0
+    rarer = np.minimum((known & positive).sum(axis=0), (known & ~positive).sum(axis=0))
+    norm_at_zero = _norm(design.products(signs * _slope(np.zeros(positive.shape), costs)))
+    target = TOLERANCE * norm_at_zero * np.maximum(rarer, 1) / np.maximum(known.sum(axis=0), 1)
+    weights = np.zeros((design.n_features, positive.shape[1])) if start is None else start.copy()
+    margins = np.zeros(positive.shape) if start is None else signs * design.scores(weights)  # w x_i y_i
+    value = _loss(margins, costs) + _dot(weights, weights) / 2
     stuck = np.zeros(value.shape, np.bool_)  # rounding leaves nothing to gain
-    for step in range(_MOST_STEPS):
+    for _ in range(_MOST_STEPS):
         gradient = design.products(signs * _slope(margins, costs))
         gradient += weights
-        norm = np.maximum(np.sqrt(_dot(gradient, gradient)), np.finfo(float).tiny)
-        if not step:
-            known = costs > 0
-            rarer = np.minimum((known & positive).sum(axis=0), (known & ~positive).sum(axis=0))
-            target = TOLERANCE * norm * np.maximum(rarer, 1) / np.maximum(known.sum(axis=0), 1)
-            first_norm = norm
+        norm = _norm(gradient)
         open_ = ~stuck & (norm > np.maximum(target, np.finfo(float).tiny))
         if not open_.any():
             break
         # Far from the minimum rough steps do; near it each is as good as it need be to end there.
-        precision = np.clip(np.sqrt(norm / first_norm), 0.3 * target / norm, 0.1)
+        precision = np.clip(np.sqrt(norm / norm_at_zero), 0.3 * target / norm, 0.1)
         direction = _newton_step(design, gradient, _curvature(margins, costs), precision, open_)
         promised = _dot(gradient, direction)
         moved = signs * design.scores(direction)
@@ -268,6 +267,11 @@ def _dot(first: Floats, second: Floats) -> Floats:
         rows = slice(start, start + _AT_ONCE)
         total += (one[rows] * other[rows]).sum(axis=0)
     return np.asarray(total.reshape(_ROUND, -1).sum(axis=0))
+
+
+def _norm(values: Floats) -> Floats:
+    """The length of each column of a matrix of weights, (n_sectors,); never 0, to be divided by."""
+    return np.maximum(np.sqrt(_dot(values, values)), np.finfo(float).tiny)
 
 
 def _half_square(weights: Floats, direction: Floats, length: Floats) -> Floats:

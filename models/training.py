@@ -151,11 +151,14 @@ def train(
     # What the batch script compares a stream with, to say when it is none that the model was made for.
     coverage = held_out_coverage(stemmed, vectorizer.vocabulary_.terms, fold_of, configuration.min_df)
     del stemmed  # of a large corpus a gigabyte
+    fitted = fit(counts, levels, configuration, groups)
     with (
         backend(settings.backend, settings.jobs, settings.scheduler),
         Steps("cross-validation", len(parts)) as steps,
     ):
-        scores = out_of_fold_scores(counts, levels, parts, configuration, groups=groups, on_fold=steps.step)
+        scores = out_of_fold_scores(
+            counts, levels, parts, configuration, groups=groups, on_fold=steps.step, minimum=fitted.minimum
+        )
     known = ~np.isnan(levels)
     calibrations = tuple(
         calibrate(scores[known[:, k], k], levels[known[:, k], k] >= 1, sector.prevalence, settings.beta)
@@ -184,9 +187,9 @@ def train(
                 seed=settings.seed,
                 groups=groups,
                 whole=scores,
+                minimum=fitted.minimum,
                 on_point=lambda point: steps.step(),
             )
-    fitted = fit(counts, levels, configuration, groups)
     model = Model(
         sectors=corpus.sectors,
         prevalences=prevalences,

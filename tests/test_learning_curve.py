@@ -81,9 +81,9 @@ def test_scores_at_hand_are_not_worked_out_again(whole_curve: LearningCurve, mon
     scores = out_of_fold_scores(counts, levels, folds(levels, np.arange(160), 4), CONFIGURATION)
     sizes = []
 
-    def counted(counts: Any, levels: Any, parts: Any, *rest: Any) -> npt.NDArray[np.float64]:
+    def counted(counts: Any, levels: Any, parts: Any, *rest: Any, **named: Any) -> npt.NDArray[np.float64]:
         sizes.append(len(parts[0][0]))
-        return out_of_fold_scores(counts, levels, parts, *rest)
+        return out_of_fold_scores(counts, levels, parts, *rest, **named)
 
     monkeypatch.setattr("models.classifier.out_of_fold_scores", counted)
     assert curve(whole=scores) == whole_curve
@@ -93,9 +93,9 @@ def test_scores_at_hand_are_not_worked_out_again(whole_curve: LearningCurve, mon
 def test_parts_are_nested_and_never_hold_what_they_are_tested_on(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
 
-    def recorded(counts: Any, levels: Any, parts: Any, *rest: Any) -> npt.NDArray[np.float64]:
+    def recorded(counts: Any, levels: Any, parts: Any, *rest: Any, **named: Any) -> npt.NDArray[np.float64]:
         seen.append(parts)
-        return out_of_fold_scores(counts, levels, parts, *rest)
+        return out_of_fold_scores(counts, levels, parts, *rest, **named)
 
     monkeypatch.setattr("models.classifier.out_of_fold_scores", recorded)
     curve()

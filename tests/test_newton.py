@@ -92,6 +92,24 @@ def test_the_minimum_is_that_of_liblinear(seed: int, regularization: float, clas
         np.testing.assert_allclose(constants[sector], alone.intercept_[0], atol=2e-4)
 
 
+@given(st.integers(0, 10_000), st.floats(0.01, 100))
+@settings(deadline=None, max_examples=40)
+def test_the_minimum_is_the_same_from_wherever_it_is_sought(seed: int, regularization: float) -> None:
+    random = np.random.default_rng(seed)
+    counts = sparse(random, 80, 40)
+    levels = np.where(random.random((80, 3)) < 0.2, np.nan, random.integers(0, 3, (80, 3)))
+    design = Design(TermMatrix(csc_array(counts)), np.ones(40), np.ones(80), 3)
+    costs = costs_of(levels, regularization)
+    expected = minimize(design, levels >= 1, costs)
+    start = 3 * random.normal(size=expected.shape)
+    start[41:] = 0  # behind the constant there is nothing
+    before = start.copy()
+    np.testing.assert_allclose(minimize(design, levels >= 1, costs, start), expected, atol=2e-4)
+    assert (start == before).all()  # it may be used again
+    # At the minimum there is nothing left to do.
+    assert (minimize(design, levels >= 1, costs, expected) == expected).all()
+
+
 def test_a_large_classifier_is_the_small_one(
     counts_and_groups: tuple[csr_array, csr_array], corpus: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
