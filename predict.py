@@ -138,6 +138,7 @@ def _give_up_standard_output() -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="sektor-predict",
+        allow_abbrev=False,  # an option that is cut short, or misspelt behind, is told, not guessed
         description="Label Indonesian news articles with the industries they are about.",
         epilog="A row that cannot be labelled goes to OUTPUT.rejects.jsonl with its line and the reason; the rest is "
         "labelled. OUTPUT.meta.json says which model, options and input the output was made of. Work in progress is "
@@ -276,7 +277,8 @@ def _check(args: argparse.Namespace) -> None:
     elif args.master is not None:
         raise UsageError("--master is that of Spark, expected --engine spark")
     if (args.text is None) == (not args.input):
-        raise UsageError("found no input" if args.text is None else "found --text and an input, expected one of them")
+        missing = "found no input, expected a file, a folder or --text"
+        raise UsageError(missing if args.text is None else "found --text and an input, expected one of them")
     if "" in args.input:
         raise UsageError("found an input without a name, expected a file or folder")
     if "-" in args.input and sys.stdin is None:
@@ -284,6 +286,8 @@ def _check(args: argparse.Namespace) -> None:
     if args.workers is not None and args.workers < 1:
         raise UsageError(f"--workers {args.workers}: expected at least 1")
     if args.text is not None:
+        if not any(map(str.isalpha, args.text)):
+            raise UsageError(f"--text {args.text!r:.60}: found no word, expected an article")
         for option in ("output", "report", "review", "resume", "json_summary"):
             if getattr(args, option):
                 name = "-o" if option == "output" else f"--{option.replace('_', '-')}"
@@ -303,7 +307,7 @@ def _threshold(option: str) -> tuple[str, float]:
     try:
         return sector.strip(), float(value)
     except ValueError:
-        raise UsageError(f"--threshold {option}: expected SECTOR=VALUE, as in ev=0.4") from None
+        raise UsageError(f"--threshold {option}: expected SECTOR=VALUE with a decimal point, as in ev=0.4") from None
 
 
 def _reject_limit(option: str) -> RejectLimit:
@@ -327,6 +331,8 @@ def _job(args: argparse.Namespace, by_hand: frozenset[str]) -> Job:
     number, review = args.review or ("0", None)
     if review is not None and (not number.isdecimal() or not int(number)):
         raise UsageError(f"--review {number} {review}: expected how many articles, and a file, as in 50 review.csv")
+    if args.report and Path(args.report).suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"--report {args.report}: expected a name that ends in .html")
     job = Job(
         inputs=tuple(args.input),
         output=args.output,

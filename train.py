@@ -208,6 +208,10 @@ def _read(job: Job) -> Articles:
     corpus, dropped = deduplicate(read_corpus(job.paths, names, say=_say))
     divided = divide(corpus, job.reserve, evaluated)
     _say(f"{len(divided.training):,} articles to learn from; {len(dropped):,} more repeat one of them and were dropped")
+    for path in job.paths if len(job.paths) > 1 else ():
+        if path != BUNDLED:
+            learned, reserved = (_from(path, part) for part in (divided.training, divided.reserved))
+            _say(f"of {path}: {learned:,} to learn from, {reserved:,} reserved to judge models by")
     if len(divided.reserved):
         _say(f"{len(divided.reserved):,} more are reserved to judge models by: --reserve {job.reserve:g}")
     if evaluated is not None:
@@ -219,6 +223,11 @@ def _read(job: Job) -> Articles:
         by_sector = Counter(entry.sector for entry in job.lexicon)
         _say(f"{len(job.lexicon):,} lexicon entries: {', '.join(f'{name} {n:,}' for name, n in by_sector.items())}")
     return Articles(divided, len(dropped), evaluated)
+
+
+def _from(path: Path, corpus: Corpus) -> int:
+    """How many articles of a corpus were read from a file or folder."""
+    return sum(Path(place.rpartition(":")[0]).is_relative_to(path) for place in corpus.places)
 
 
 def _with_folds(job: Job, args: argparse.Namespace, articles: Articles) -> Job:

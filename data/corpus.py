@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from data.cells import unguarded
 from data.label_studio import LABELS as LABEL_COLUMNS
 from data.label_studio import read_annotations
-from data.levels import LEVELS, UNREVIEWED, is_unreviewed, parse_levels, shown
+from data.levels import LEVELS, NO_SECTOR, UNREVIEWED, is_unreviewed, parse_levels, shown
 from data.reader import EXTENSIONS, ID_COLUMNS, TEXT_COLUMNS, TITLE_COLUMNS, Batch, ReadError, find_column, read
 
 STYLE_COLUMNS = ("style", "outlet")
+THERE_BEFORE: Final = "there before"
 REVIEW_COLUMN: Final = "how_to_label"  # tells a sheet made for labelling, whose cells are guarded
 ARRAY_EXTENSION: Final = ".json"
 
@@ -133,7 +134,8 @@ def read_corpus(
     - levels: a JSON object such as `{"automotive": 2, "ev": 0}`; a sector that is missing or null is unknown
     - a list, `["ev"]`: those sectors at level 2, the others 0; `"ev:1"` is level 1, `["none"]` no sector at all
     - a delimited string, `ev|automotive:1`, also with "," or ";": the same; `none`, `-` or an empty string is
-      no sector at all; one that ends in "?" is a suggestion nobody has reviewed, and the article is left out
+      no sector at all; one that ends in "?" is a suggestion nobody has reviewed, and the article is left out,
+      as is one whose cell is empty in a sheet made for labelling
 
     A `.json` file is an array: an export of Label Studio (see `data.label_studio`) or such objects; in a folder
     one that begins otherwise is skipped. An article without an id gets "file-stem:line". An article with the id,
@@ -146,6 +148,7 @@ def read_corpus(
     """
     gathered = _Gathered(tuple(sectors))
     for path in map(Path, paths):
+        before = len(gathered.ids)
         arrays = _arrays(path)
         # What holds nothing but arrays has nothing for the other reader, which would refuse it.
         if not arrays or any(_is_table(file) for file in _visible(path)):
@@ -153,6 +156,9 @@ def read_corpus(
                 gathered.add(batch)
         for file in arrays:
             gathered.add_annotations(file)
+        unused = gathered.left_out.get(str(path), Counter())
+        if path.is_file() and len(gathered.ids) == before and unused and THERE_BEFORE not in unused:
+            raise CorpusError(f"{path}: found no articles, expected at least one ({gathered.note(str(path))})")
     notes = gathered.notes()
     if say is not None:
         for note in notes:
@@ -210,11 +216,14 @@ class _Gathered:
 
     def notes(self) -> list[str]:
         """A line a file of which articles were left out."""
-        return [
-            f"{path}: {reasons.total():,} of {self.read[path]:,} articles left out: "
-            + ", ".join(f"{number:,} {reason}" for reason, number in reasons.items())
-            for path, reasons in self.left_out.items()
-        ]
+        return [self.note(path) for path in self.left_out]
+
+    def note(self, path: str) -> str:
+        """How many articles of a file were left out, and why."""
+        reasons = self.left_out[path]
+        return f"{path}: {reasons.total():,} of {self.read[path]:,} articles left out: " + ", ".join(
+            f"{number:,} {reason}" for reason, number in reasons.items()
+        )
 
     def corpus(self) -> Corpus:
         levels = np.array(self.levels, dtype=np.float64)
@@ -237,7 +246,8 @@ class _Gathered:
         values = {what: batch.column(name).to_pylist() for what, name in names.items()}
         text_is_json = batch.literal(names["text"]).tolist()
         labels_are_json = batch.literal(names["labels"]).tolist()
-        if REVIEW_COLUMN in batch.columns:
+        is_sheet = REVIEW_COLUMN in batch.columns
+        if is_sheet:
             for what in ("id", "title", "text"):
                 values[what] = [None if value is None else unguarded(value) for value in values[what]]
         stem = Path(batch.path).stem
@@ -252,6 +262,9 @@ class _Gathered:
             labels = values["labels"][row]
             if is_unreviewed(labels) and not labels_are_json[row]:
                 self.left_out[batch.path][f"not reviewed, their labels still end in {UNREVIEWED}"] += 1
+                continue
+            if is_sheet and not (labels or "").strip():
+                self.left_out[batch.path][f"without labels: {NO_SECTOR} is what says that there is no sector"] += 1
                 continue
             try:
                 levels = parse_levels(labels, self.sectors, is_json=labels_are_json[row])
@@ -303,7 +316,7 @@ class _Gathered:
                         f"expected its level {there:.0f}"
                     )
         if again:
-            self.left_out[path]["there before"] += 1
+            self.left_out[path][THERE_BEFORE] += 1
             return
         self.ids.append(id)
         self.titles.append(title)

@@ -415,7 +415,8 @@ class _Run:
             return
         such = "" if not rejects else f", such as {rejects[0].path}:{rejects[0].line}: {rejects[0].reason}"
         raise TooManyRejects(
-            f"{self.totals.rejected:,} of {self.totals.read:,} rows rejected, more than --max-rejects {limit}{such}"
+            f"{self.totals.rejected:,} of {self.totals.read:,} rows rejected, more than --max-rejects {limit}{such}; "
+            "raise the limit if they are to be set aside"
         )
 
     def write_pages(self, progress: Progress) -> None:

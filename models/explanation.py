@@ -110,6 +110,11 @@ class SectorExplanation:
         """The words that push the score down most, at most `limit` of them."""
         return self._first(self._article.contributions[self._number], limit)
 
+    def rest(self, limit: int) -> float:
+        """What the words add together that are neither in `up(limit)` nor in `down(limit)`."""
+        listed = sum(word.contribution for word in (*self.up(limit), *self.down(limit)))
+        return self.score - self.intercept - listed
+
     @cached_property
     def sentence(self) -> Sentence | None:
         """The sentence that adds most to the score, the title being one; None where no word adds anything."""
@@ -160,7 +165,9 @@ class Explanation:
         return self._article.word(number)[1]
 
     def to_json(self, limit: int = SHOWN) -> dict[str, Any]:
-        """For each sector, as JSON holds it: score, intercept, up to `limit` words up and down, the sentence."""
+        """For each sector, as JSON holds it: the score, the intercept, up to `limit` words up and down, what all words
+        that are not among them add, and the sentence. Intercept, words and rest add up to the score.
+        """
 
         def shown(words: tuple[Word, ...]) -> list[dict[str, Any]]:
             return [
@@ -173,6 +180,7 @@ class Explanation:
                 "intercept": round(its.intercept, 4),
                 "up": shown(its.up(limit)),
                 "down": shown(its.down(limit)),
+                "rest": round(its.rest(limit), 4),
                 "sentence": None if its.sentence is None else shorten(its.sentence.text, LONGEST_SHOWN),
             }
             for sector, its in self.sectors.items()

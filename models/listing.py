@@ -84,6 +84,8 @@ def explanation_lines(explanation: Explanation) -> str:
         for way, words in (("up", its.up(SHOWN)), ("down", its.down(SHOWN))):
             if words:
                 lines.append(f"  {way:<5}{', '.join(f'{word.text} {word.contribution:+.2f}' for word in words)}")
+        if abs(its.rest(SHOWN)) >= 0.005:
+            lines.append(f"  rest {its.rest(SHOWN):+.2f} by all other words together")
         if its.sentence is not None:
             lines.append(f"  from {shorten(its.sentence.text, LONGEST_SHOWN)}")
     return "".join("".join(c if c.isprintable() or c == "\n" else " " for c in line) + "\n" for line in lines)

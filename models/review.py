@@ -255,7 +255,8 @@ def _sheet(picked: Sequence[LabelledArticle], sectors: Sequence[str], delimiter:
     writer.writerow(SHEET_COLUMNS)
     several = "|".join(sectors[:2])
     rule = (
-        f"Correct the cell under sectors, then delete its {UNREVIEWED}; rows that keep it are left out. "
+        f"Correct the cell under sectors, then delete its {UNREVIEWED}; rows that keep it, or are left without "
+        "sectors, teach nothing. "
         f"Names: {', '.join(sectors)}. Several: {several}. No sector: {NO_SECTOR}. "
         f"A sector that is only part of the article: {sectors[0]}:1."
     )

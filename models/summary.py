@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 from models.batch import Job, Outcome
@@ -14,8 +15,14 @@ def summary(job: Job, outcome: Outcome) -> str:
     lines = [f"labelled {totals.labelled:,} of {totals.read:,} articles{where}: {totals.sectors()}"]
     if totals.rejected:
         place = "reasons above" if outcome.rejects is None else f"see {outcome.rejects}"
-        hint = f"; {totals.undecodable:,} are not {job.encoding}: name theirs with --encoding"
-        lines.append(f"rejected {totals.rejected:,} rows: {place}{hint if totals.undecodable else ''}")
+        theirs = "name theirs with --encoding, spreadsheets often have cp1252"
+        hint = f"; {totals.undecodable:,} are not {job.encoding}: {theirs}"
+        rows = "row" if totals.rejected == 1 else "rows"
+        lines.append(f"rejected {totals.rejected:,} {rows}: {place}{hint if totals.undecodable else ''}")
+    if job.report is not None:
+        lines.append(f"report: open {job.report} in a browser")
+    if job.review is not None:
+        lines.append(f"to review: {job.review}; then: python train.py --data {shlex.quote(str(job.review))}")
     lines += [f"note: {warning}" for warning in outcome.warnings]
     return "".join(line + "\n" for line in lines)
 

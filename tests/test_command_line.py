@@ -236,7 +236,7 @@ def test_one_text_on_the_command_line(run: Run, predictor: Predictor) -> None:
     assert (code, err) == (0, [])
     assert [line.split()[0] for line in out.splitlines()] == [*predictor.sectors, "coverage"]
     assert "primary" in next(line for line in out.splitlines() if line.startswith("ev"))
-    assert run("--text", "")[0] == 0
+    assert run("--text", "")[0] == 2
 
 
 def test_quiet_is_quiet(run: Run) -> None:
@@ -455,7 +455,7 @@ def test_a_bad_row_is_set_aside_and_the_rest_labelled(run: Run, row: str, reason
     assert reject["raw"] == row or json.loads(reject["raw"]) == json.loads(row)
     assert code == 0
     assert err[0].startswith("labelled 3 of 4 articles")
-    assert err[1:] == [f"rejected 1 rows: see {output}.rejects.jsonl"]
+    assert err[1:] == [f"rejected 1 row: see {output}.rejects.jsonl"]
 
 
 def test_a_title_alone_is_an_article(run: Run) -> None:
@@ -469,7 +469,7 @@ def test_without_an_output_file_rejects_are_told_on_standard_error(run: Run) -> 
         assert code == 0
         assert len(out.splitlines()) == (3 if output else 4)
         assert err[0] == "in.jsonl:4: text is 5, expected a string"
-        assert err[-1] == "rejected 1 rows: reasons above"
+        assert err[-1] == "rejected 1 row: reasons above"
 
 
 def test_where_no_row_can_be_labelled_the_exit_code_says_so(run: Run) -> None:
@@ -651,7 +651,9 @@ BAD_OPTIONS: dict[str, tuple[list[str], str]] = {
     "output folder": (["-o", "folder.csv", "--overwrite"], "folder.csv: is a folder"),
     "output in no folder": (["-o", "absent/labels.csv"], "absent/labels.csv: cannot be written: no such file"),
     "output in a file": (["-o", "in.csv/labels.csv"], "in.csv/labels.csv: cannot be written: not a directory"),
-    "threshold without value": (["--threshold", "ev"], "--threshold ev: expected SECTOR=VALUE, as in ev=0.4"),
+    "threshold without value": (["--threshold", "ev"], "ev: expected SECTOR=VALUE with a decimal point, as in ev=0.4"),
+    "threshold with a comma": (["--threshold", "ev=0,5"], "expected SECTOR=VALUE with a decimal point"),
+    "report of another format": (["--report", "report.pdf"], "--report report.pdf: expected a name that ends in .html"),
     "threshold of words": (["--threshold", "ev=high"], "--threshold ev=high: expected SECTOR=VALUE"),
     "threshold too large": (["--threshold", "ev=40"], "found 40.0, expected a probability from 0 to 1"),
     "threshold nan": (["--threshold", "ev=nan"], "found nan, expected a probability"),
@@ -659,6 +661,20 @@ BAD_OPTIONS: dict[str, tuple[list[str], str]] = {
     "workers": (["--workers", "0"], "--workers 0: expected at least 1"),
     "two inputs in one": (["--text", "mobil"], "found --text and an input"),
 }
+
+
+@pytest.mark.parametrize("text", ["", " ", "12345", "2.000-3.000 %"])
+def test_a_text_without_a_word_is_refused(run: Run, text: str) -> None:
+    code, out, err = run("--text", text)
+    assert (code, out, len(err)) == (2, "", 1)
+    assert f"--text {text!r}: found no word, expected an article" in err[0]
+
+
+def test_options_that_are_cut_short_are_not_guessed(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    write_csv("in.csv", articles())
+    with pytest.raises(SystemExit):
+        run("in.csv", "--title-colum", "judul")
+    assert "unrecognized arguments: --title-colum" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("options", "message"), BAD_OPTIONS.values(), ids=BAD_OPTIONS)
@@ -671,7 +687,7 @@ def test_options_that_are_no_use_are_one_line(run: Run, options: list[str], mess
 
 
 def test_no_input_is_one_line(run: Run) -> None:
-    assert run() == (2, "", ["sektor-predict: found no input"])
+    assert run() == (2, "", ["sektor-predict: found no input, expected a file, a folder or --text"])
     assert run("") == (2, "", ["sektor-predict: found an input without a name, expected a file or folder"])
     assert run("--text", "x", "-o", "y.csv")[2] == ["sektor-predict: --text prints its result; -o takes an input file"]
 
@@ -827,7 +843,7 @@ def test_rows_in_another_encoding_are_told_from_others(run: Run) -> None:
     Path("in.csv").write_bytes("id,isi\n1,Petani padi\n2,Kafé padi\n".encode("latin-1"))
     code, _, err = run("in.csv", "-o", "out.csv")
     assert code == 0
-    assert err[-1].endswith("1 are not utf-8: name theirs with --encoding")
+    assert err[-1].endswith("1 are not utf-8: name theirs with --encoding, spreadsheets often have cp1252")
     assert run("in.csv", "-o", "out.csv", "--overwrite", "--encoding", "latin-1")[2][-1].startswith("labelled 2 of 2")
 
 

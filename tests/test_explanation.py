@@ -88,7 +88,9 @@ def check(explanation: Explanation, predictor: Predictor, text: str, title: str 
             assert its.sentence.place.start < its.sentence.place.end
     for skip in explanation.skipped:
         assert 0 <= skip.start < skip.end <= len(title or "" if skip.part == "title" else text)
-    json.dumps(explanation.to_json())
+    for its in json.loads(json.dumps(explanation.to_json(limit=3))).values():
+        listed = sum(word["contribution"] for word in (*its["up"], *its["down"]))
+        assert its["intercept"] + listed + its["rest"] == pytest.approx(its["score"], abs=1e-3)
 
 
 @given(text=texts, title=st.none() | texts)

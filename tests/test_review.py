@@ -147,13 +147,25 @@ def test_what_nobody_reviewed_is_left_out_and_counted(predictor: Predictor, tmp_
     with pytest.raises(CorpusError, match=r"6 of 6 articles left out: 6 not reviewed, their labels still end in \?"):
         read_corpus([path], SECTORS)
     rows = sheet(path)
-    for row, label in zip(rows[1:], ["ev", "ev ?", "none", "-", "", "agro|chemicals:1"], strict=True):
+    for row, label in zip(rows[1:], ["ev", "ev ?", "none", "-", " ", "agro|chemicals:1"], strict=True):
         row[1] = label
     save(path, rows)
     said: list[str] = []
     corpus = read_corpus([path], SECTORS, said.append)
-    assert said == [f"{path}: 1 of 6 articles left out: 1 not reviewed, their labels still end in ?"]
-    assert corpus.levels.tolist() == [[0, 2, 0, 0], *[[0, 0, 0, 0]] * 3, [0, 0, 2, 1]]
+    assert said == [
+        f"{path}: 2 of 6 articles left out: 1 not reviewed, their labels still end in ?, "
+        "1 without labels: none is what says that there is no sector"
+    ]
+    assert corpus.levels.tolist() == [[0, 2, 0, 0], *[[0, 0, 0, 0]] * 2, [0, 0, 2, 1]]
+
+
+def test_a_sheet_that_teaches_nothing_is_told_beside_others(predictor: Predictor, tmp_path: Path) -> None:
+    """A run must not look as if it had learned from it."""
+    own, untouched = tmp_path / "own.jsonl", tmp_path / "review.csv"
+    own.write_text('{"text": "sawit", "sectors": ["agro"]}\n', encoding="utf-8")
+    write_review(untouched, [made_up(str(n), "", f"Isi {n}", ("ev",)) for n in range(3)], predictor)
+    with pytest.raises(CorpusError, match=r"^\S*review.csv: found no articles, .*3 of 3 articles left out: 3 not"):
+        read_corpus([own, untouched], SECTORS)
 
 
 def save(path: Path, rows: list[list[str]], delimiter: str = ",", bom: bool = True) -> None:

@@ -143,7 +143,11 @@ def test_several_data_options_join_and_repeats_are_dropped(run: Run, corpus: Cor
     first, second = write("a.jsonl", rows[:100]), write("b.jsonl", rows[100:] + again)
     code, out, _ = run("--data", first, "--data", second, "--output", "model", "--folds", 2)
     assert code == 0
-    assert out.startswith(f"{len(rows)} articles to learn from; 7 more repeat one of them and were dropped\n")
+    assert out.startswith(
+        f"{len(rows)} articles to learn from; 7 more repeat one of them and were dropped\n"
+        "of a.jsonl: 100 to learn from, 0 reserved to judge models by\n"
+        f"of b.jsonl: {len(rows) - 100} to learn from, 0 reserved to judge models by\n"
+    )
     assert read_model(Path("model")).training["duplicates"] == 7
 
 
