@@ -42,7 +42,7 @@ lint: $(ready) ## style, format and types
 ui: $(ready) ## MLflow's page with the logged runs (PORT=5000)
 	$(python) -m mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}" --port $(PORT)
 
-bench: $(bench_ready) ## Sektor beside its peers: speed, memory, quality (BENCH="--repeats 5")
+bench: $(bench_ready) ## Sektor beside its peers: speed, memory, quality (BENCH="--repeats 9")
 	$(bench_python) -m benchmarks.compare $(BENCH)
 
 bench-growth: $(bench_ready) ## what labelling 1k to 1M articles costs (BENCH="--sizes 1000 10000")

@@ -1,8 +1,8 @@
 """Sektor beside its peers, in one run, on the same articles: speed, memory and how good the labels are.
 
     make bench                                                    # sets up what is needed, then the next line
-    python -m benchmarks.compare                                  # 2,000 generated articles, three repeats
-    python -m benchmarks.compare --articles mine.jsonl --repeats 5 --json results.json
+    python -m benchmarks.compare                                  # 2,000 generated articles, five repeats
+    python -m benchmarks.compare --articles mine.jsonl --repeats 9 --json results.json
 
 Every peer is trained on data/articles, cleaned by `features.clean`, in a process of its own. Then, as often as asked
 and all in turn, each is started anew and times a first pass over the raw articles (cold: words never seen before) and
@@ -390,7 +390,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--generate", type=int, default=2000, metavar="N", help="articles to generate (default: %(default)s)")
     add("--many", type=int, default=20000, metavar="N", help="the same for one core beside all (default: %(default)s)")
     add("--seed", type=int, default=0, metavar="N", help="of the generated articles (default: %(default)s)")
-    add("--repeats", type=int, default=3, metavar="N", help="(default: %(default)s)")
+    add("--repeats", type=int, default=5, metavar="N", help="(default: %(default)s)")
     add("--seconds", type=float, default=WARM_SECONDS, help="of further passes, each time (default: %(default)s)")
     add("--budget", type=float, default=900, metavar="SECONDS", help="for one process (default: %(default)s)")
     add("--corpus", type=Path, default=ARTICLES, metavar="PATH", help="what peers learn from (default: data/articles)")
