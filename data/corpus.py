@@ -158,7 +158,8 @@ def read_corpus(
             gathered.add_annotations(file)
         unused = gathered.left_out.get(str(path), Counter())
         if path.is_file() and len(gathered.ids) == before and unused and THERE_BEFORE not in unused:
-            raise CorpusError(f"{path}: found no articles, expected at least one ({gathered.note(str(path))})")
+            why = gathered.note(str(path)).removeprefix(f"{path}: ")
+            raise CorpusError(f"{path}: found no articles, expected at least one ({why})")
     notes = gathered.notes()
     if say is not None:
         for note in notes:

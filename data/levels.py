@@ -74,6 +74,8 @@ def listed_levels(names: Sequence[object], sectors: Sequence[str]) -> list[float
         place, level = _listed(name, places)
         if place is None:
             beside = "alone or " if isinstance(name, str) and name.strip().casefold() in NONE_AT_ALL else ""
+            if isinstance(name, str) and name.rpartition(":")[0].strip().casefold() in places:
+                raise ValueError(f"found sector {shown(name)}, expected its level to be 1 or 2")
             raise ValueError(f"found sector {shown(name)}, expected {beside}{', '.join(sectors)}")
         if levels[place] not in (0.0, level):
             raise ValueError(f"found sector {sectors[place]} at levels 1 and 2, expected one of them")

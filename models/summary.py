@@ -13,6 +13,8 @@ def summary(job: Job, outcome: Outcome) -> str:
     totals = outcome.totals
     where = "" if job.path is None else f" -> {job.path}"
     lines = [f"labelled {totals.labelled:,} of {totals.read:,} articles{where}: {totals.sectors()}"]
+    if not totals.read:
+        lines.append("note: found no rows to label")
     if totals.rejected:
         place = "reasons above" if outcome.rejects is None else f"see {outcome.rejects}"
         theirs = "name theirs with --encoding, spreadsheets often have cp1252"

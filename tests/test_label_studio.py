@@ -233,7 +233,7 @@ def test_files_that_are_no_use(tmp_path: Path, content: str, message: str) -> No
         (annotation("tani"), 'task 2: sectors: found sector "tani", expected automotive, ev, agro, chemicals'),
         (annotation("none", "ev"), 'task 2: sectors: found sector "none", expected alone or automotive'),
         (annotation("ev", "ev:1"), "task 2: sectors: found sector ev at levels 1 and 2"),
-        (annotation("ev:3"), 'task 2: sectors: found sector "ev:3"'),
+        (annotation("ev:3"), 'task 2: sectors: found sector "ev:3", expected its level to be 1 or 2'),
         (annotation() | {"result": 1}, "task 2: result: found 1, expected a list of objects"),
         (
             annotation() | {"result": [{"from_name": "a", "type": "rating", "value": {"rating": 4}}]},
