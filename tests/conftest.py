@@ -29,6 +29,13 @@ ROOT = Path(__file__).resolve().parent.parent
 EVERY = 6  # the share of the bundled articles that tests train on: one in so many
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _interrupts() -> None:
+    """A shell has what it runs in the background ignore Ctrl-C, and so would every process that a test starts."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture(scope="session")
 def sectors() -> tuple[Sector, ...]:
     """The bundled sectors."""
