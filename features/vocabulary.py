@@ -197,8 +197,8 @@ class Vocabulary:
         counts = self._count(stemmed)
         known, stems, pairs, bigrams = self._terms(stemmed)
         words = np.arange(codes.size).repeat(stems_per_word(codes, several))
-        begins = known[np.concatenate((np.arange(known.size), pairs))]
-        ends = known[np.concatenate((np.arange(known.size), pairs + 1))]
+        begins = np.concatenate((known, known[pairs]))
+        ends = np.concatenate((known, known[pairs + 1]))
         columns = np.concatenate((stems, bigrams), dtype=np.int64)
         documents = stemmed.offsets.searchsorted(begins, side="right") - 1
         rows = np.arange(counts.offsets.size - 1).repeat(np.diff(counts.offsets))

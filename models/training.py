@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from models.classifier import Configuration
 
 FOLDS: Final = 10  # of the cross-validation
-MANY: Final = 50_000  # articles: from so many on half the folds, and half the time, give figures that are no worse
+MANY: Final = 50_000  # articles: from so many on there are half the folds, which take half the time
 FOLDS_OF_MANY: Final = 5
 VERSIONS: Final = ("numpy", "pyarrow", "PySastrawi", "scikit-learn", "scipy")  # those that can change what is learned
 
