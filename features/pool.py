@@ -11,8 +11,9 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
 from itertools import chain
 from queue import SimpleQueue
@@ -49,34 +50,36 @@ class StemmingPool:
         self._idle: SimpleQueue[_Process] = SimpleQueue()
         self._askers: ThreadPoolExecutor | None = None
         self._sharing = threading.Lock()
-        # Words that are being stemmed, each with the part it was sent in.
-        self._under_way: dict[str, Future[dict[str, str]]] = {}
+        # Batches that are stemmed side by side have many new words in common, and each is asked for once: a word may
+        # be looked for in the memo, asked for by another thread, and back, before it is asked for here.
+        self._calls: deque[_Call] = deque(maxlen=workers + 2)
 
     def stem(self, words: Sequence[str]) -> list[str]:
         """Sastrawi's stem of every token of `[a-z0-9-]`, in the order given."""
         askers = self._started(len(words))
         if askers is None:
             return stem_words(words)
+        stem_of: dict[str, str] = {}
         with self._sharing:
-            # Batches that are stemmed side by side have many new words in common: each is asked for once.
-            own = [word for word in words if word not in self._under_way]
-            # In small parts, so that no process is idle while another still has several to go, whoever asked for them.
-            for first in range(0, len(own), WORTH_ASKING):
-                part = own[first : first + WORTH_ASKING]
-                self._under_way.update(dict.fromkeys(part, askers.submit(self._ask, part)))
-            parts = {self._under_way[word] for word in words}
-        try:
-            stem_of = dict(chain.from_iterable(part.result().items() for part in parts))
-        finally:
-            with self._sharing:
-                for word in own:
-                    self._under_way.pop(word, None)
+            own = dict.fromkeys(words)
+            shared: list[tuple[_Call, set[str]]] = []
+            for call in self._calls:
+                if common := call.places.keys() & own.keys():
+                    shared.append((call, common))
+                    for word in common:
+                        del own[word]
+            last = _Call(list(own), self._ask, askers)
+            if own:
+                self._calls.append(last)
+        for call, its in (*shared, (last, last.places)):
+            stems = call.stems()
+            stem_of.update((word, stems[call.places[word]]) for word in its)
         return [stem_of[word] for word in words]
 
-    def _ask(self, words: Sequence[str]) -> dict[str, str]:
+    def _ask(self, words: Sequence[str]) -> list[str]:
         process = self._idle.get()  # never waits: there are as many askers as processes
         try:
-            return dict(zip(words, process.stem(words), strict=True))
+            return process.stem(words)
         finally:
             self._idle.put(process)
 
@@ -100,6 +103,7 @@ class StemmingPool:
                 self._askers = None
             for process in self._processes:
                 process.close()
+            self._calls.clear()
             self._processes, self._idle = [], SimpleQueue()
 
     def __enter__(self) -> Self:
@@ -107,6 +111,23 @@ class StemmingPool:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+class _Call:
+    """Distinct words that are being stemmed, or were just now.
+
+    places: each word's place in `stems`.
+    """
+
+    def __init__(self, words: list[str], ask: Callable[[Sequence[str]], list[str]], askers: Executor) -> None:
+        self.places = dict(zip(words, range(len(words)), strict=True))
+        # In small parts, so that no process is idle while another still has several to go, whoever asked for them.
+        parts = [words[first : first + WORTH_ASKING] for first in range(0, len(words), WORTH_ASKING)]
+        self._parts = [askers.submit(ask, part) for part in parts]
+
+    def stems(self) -> list[str]:
+        """The stem of every word, once it is there."""
+        return list(chain.from_iterable(part.result() for part in self._parts))
 
 
 class _Process:
@@ -146,6 +167,10 @@ class _Process:
 
 def serve() -> None:
     """The work of a process: stems the words of each line of standard input."""
+    if sys.platform == "linux":
+        # A core that goes to and fro between this and whoever asks forgets what it had in its cache.
+        with suppress(OSError):  # some sandboxes do not allow it
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     try:
         for line in sys.stdin:
             print(" ".join(stem_words(line.split())), flush=True)

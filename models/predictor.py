@@ -121,8 +121,7 @@ class Predictor:
 
         if workers == 1:
             return [prediction for bounds in _batches(texts) for prediction in self._predictions(label(bounds))]
-        # One thread more than there are workers: now and then one waits for the stems of new words.
-        with StemmingPool(workers) as pool, ThreadPoolExecutor(workers + 1) as threads:
+        with StemmingPool(workers) as pool, ThreadPoolExecutor(workers) as threads:
             run = threads.map(lambda bounds: label(bounds, pool), _batches(texts))
             return [prediction for labels in run for prediction in self._predictions(labels)]
 
