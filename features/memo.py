@@ -52,19 +52,24 @@ class Memo(Generic[V]):
         return value
 
     def get_all(self, words: Sequence[str]) -> list[V | None]:
-        """The value stored for each word, or None: as `get`, at the cost of one dictionary look-up a word."""
+        """The value stored for each word, or None: as `get`, at the cost of one dictionary look-up a word or two."""
         young, old = self._generations
-        found: list[V | None] = list(map(young.get, words))
-        if (old or self._fixed) and None in found:
-            for place, value in enumerate(found):
-                if value is None:
-                    found[place] = self.get(words[place])
+        found: list[V | None] = list(map(self._fixed.get, words)) if self._fixed else [None] * len(words)
+        if young:
+            found = [young.get(word) if value is None else value for word, value in zip(words, found, strict=True)]
+        if old:
+            for place, word in enumerate(words):
+                if found[place] is None and word in old:
+                    found[place] = self.get(word)
         return found
 
     def update(self, entries: Mapping[str, V]) -> None:
         """Stores every entry; of more than `2 * limit` entries only the last are kept."""
         with self._storing:
             young, old = self._generations
+            if len(young) + len(entries) <= self.limit:
+                young.update(entries)
+                return
             for word, value in islice(entries.items(), max(len(entries) - 2 * self.limit, 0), None):
                 if len(young) >= self.limit and word not in young:
                     young, old = {}, young

@@ -249,26 +249,25 @@ class Stems:
             raise TypeError(f"words: found one {type(words).__name__}, expected a sequence of tokens")
         remembered = self._memo.get_all(words)
         pairs = list(zip(words, remembered, strict=True))
-        new = list(dict.fromkeys(word for word, stems in pairs if stems is None))
+        new = list(dict.fromkeys([word for word, stems in pairs if stems is None]))
         if not new:
             return [stems for stems in remembered if stems is not None]
         worked_out = self._work_out(new, pool)
-        self._memo.update({word: worked_out[word] for word in new if len(word) <= _LONGEST_REMEMBERED})
+        self._memo.update({word: stems for word, stems in worked_out.items() if len(word) <= _LONGEST_REMEMBERED})
         return [worked_out[word] if stems is None else stems for word, stems in pairs]
 
     def _work_out(self, words: Sequence[str], pool: StemmingPool | None) -> dict[str, tuple[str, ...]]:
         """The stems of distinct tokens that the memo lacks."""
         plain = _PLAIN.fullmatch
         asked = [word for word in words if plain(word)]
-        stems: dict[str, tuple[str, ...]] = {word: (word,) for word in words}
-        stems.update(
-            (word, (stem,))
-            for word, stem in zip(asked, (stem_words if pool is None else pool.stem)(asked), strict=True)
-        )
+        stemmed = (stem_words if pool is None else pool.stem)(asked)
+        stems: dict[str, tuple[str, ...]] = dict(zip(asked, zip(stemmed), strict=True))  # each a tuple of one
+        if len(asked) < len(words):
+            stems = {word: stems.get(word, (word,)) for word in words}
         split = {
             word: [part for part in word.split("-") if part]
-            for word in words
-            if "-" in word and stems[word] == (word,) and plain(word)
+            for word in asked
+            if "-" in word and stems[word] == (word,)
         }
         if split:
             parts = list(dict.fromkeys(part for several in split.values() for part in several))

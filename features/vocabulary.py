@@ -163,6 +163,12 @@ class Vocabulary:
             for word, stems in zip(words, stems_of(self._stems, words), strict=True)
         }
 
+    def _columns_of_stems(self, stems: tuple[str, ...]) -> tuple[int, ...]:
+        if len(stems) == 1:
+            column = self._columns.get(stems[0])
+            return _ONE_UNKNOWN if column is None else (column,)  # one tuple in memory for most new words
+        return tuple([self._columns.get(stem, UNKNOWN) for stem in stems])
+
     def columns_of(self, words: Sequence[str], pool: StemmingPool | None = None) -> list[tuple[int, ...]]:
         """For each word of a cleaned text the columns of its stems: mostly one, none for a number."""
         found = self._memo.get_all(words)
@@ -171,11 +177,7 @@ class Vocabulary:
         self._words.learn({word: columns for word, columns in zip(words, found, strict=True) if columns is not None})
         learned: dict[str, tuple[int, ...]] = {}
         if new:
-            column_of = self._columns.get
-            for word, stems in zip(new, stems_of(self._stems, new, pool), strict=True):
-                columns = tuple([column_of(stem, UNKNOWN) for stem in stems])
-                # Most new words have one unknown stem: one tuple in memory for all of them.
-                learned[word] = _ONE_UNKNOWN if columns == _ONE_UNKNOWN else columns
+            learned = dict(zip(new, map(self._columns_of_stems, stems_of(self._stems, new, pool)), strict=True))
             # What is no word of any language is not worth remembering: memory stays bounded in bytes as well.
             self._memo.update({word: columns for word, columns in learned.items() if len(word) <= LONGEST_REMEMBERED})
         return [learned[word] if columns is None else columns for word, columns in zip(words, found, strict=True)]

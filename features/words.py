@@ -143,4 +143,4 @@ class Words:
 
 
 def _fits(word: str) -> bool:
-    return len(word.encode()) <= LONGEST_PACKED
+    return len(word) <= LONGEST_PACKED and (word.isascii() or len(word.encode()) <= LONGEST_PACKED)
