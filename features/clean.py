@@ -26,7 +26,6 @@ from features.arrays import arrow_array, numpy_array
 from features.markup import cut_markup
 from features.search import (
     FILLER,
-    LETTERS,
     NEWLINE,
     SPACE,
     WINDOW,
@@ -142,7 +141,6 @@ def _patterns() -> re.Pattern[str]:
 
 #: The last part of a document, and what joins parts: Arrow scalars, because Arrow looks for pandas to convert a `str`.
 _LINE_END: Final = tuple(string_array(["", "\n"]))
-_LOWER: Final = bytes.maketrans(bytes(range(0x20)) + b"\n\r\x7f" + LETTERS.upper(), b" " * 0x20 + b"\n\n " + LETTERS)
 _BLANK: Final = table(b" \n\x7f")
 _LINK_END: Final = table(b" \n\x7f<>()[]\"'")
 _BRACKET_END: Final = table(b")]\n")
@@ -226,7 +224,7 @@ def _joined(texts: pa.StringArray, titles: pa.StringArray | None) -> pa.StringAr
 def _clean(articles: pa.StringArray) -> _Cleaned:
     if len(articles) == 0:
         return _Cleaned(articles, None, [], None)
-    batch = Batch(bytearray(bytes_of(articles)).translate(_LOWER), offsets_of(articles))
+    batch = Batch.of(bytearray(bytes_of(pc.ascii_lower(articles))), offsets_of(articles))
     _blank_symbols(batch)
     raw = batch.array()
     marked = cut_markup(batch)
@@ -293,7 +291,10 @@ def _boilerplate_lines(batch: Batch, bounds: Positions) -> list[Span]:
     lengths = bounds[1:] - bounds[:-1]
     short = ((lengths <= LONGEST_LINE) & (lengths > 2)).nonzero()[0]
     starts = bounds[short]
-    words, _ = words_at(batch, starts + WORD[batch.windows(starts, LEAD)].argmax(axis=1))
+    led = (~WORD[data[starts]]).nonzero()[0]
+    first = starts.copy()
+    first[led] += WORD[batch.windows(starts[led], LEAD)].argmax(axis=1)
+    words, _ = words_at(batch, first)
     found = short[among(words, _LINE_OPENINGS)]
     if not found.size:
         return []

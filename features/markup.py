@@ -48,7 +48,6 @@ _BLOCKS: Final = openings(BLOCKS)
 _ENCLOSING: Final = openings(ENCLOSING)
 _TAG: Final = table(LETTERS + b"!?")
 _ENTITY: Final = table(LETTERS + DIGITS)
-_CONTROL: Final = bytes.maketrans(b"\x01", b" ")  # what `Batch` uses as a mark
 _LOWER: Final = bytes.maketrans(LETTERS.upper(), LETTERS)
 
 
@@ -72,8 +71,8 @@ def without_markup(texts: pa.StringArray) -> pa.StringArray:
 
     Parameters: texts, string array (n_texts,); a null counts as empty.
     """
-    data, offsets = np.frombuffer(bytes_of(texts).tobytes().translate(_CONTROL), np.uint8), offsets_of(texts)
-    batch = Batch(bytearray(data.tobytes().translate(_LOWER)), offsets)
+    data, offsets = bytes_of(texts), offsets_of(texts)
+    batch = Batch.of(bytearray(data).translate(_LOWER), offsets)
     spans = _markup(batch)
     if spans is None:
         return string_array_of(data, offsets)
@@ -108,7 +107,7 @@ def _markup(batch: Batch) -> tuple[Positions, Positions, Bytes] | None:
         (opened, opened + 1 + len(opening)),
         (closed - len(ending), closed + 1),
         _enclosed(
-            batch, [(starts[its & ~slash], ends[its & slash]) for its in map(words.__eq__, _ENCLOSING)], brackets
+            batch, [(starts[its & ~slash], ends[its & slash]) for its in map(words.__eq__, _ENCLOSING.keys)], brackets
         ),
     ]
     begin, end = apart(spans)

@@ -265,9 +265,7 @@ class Stems:
         if len(asked) < len(words):
             stems = {word: stems.get(word, (word,)) for word in words}
         split = {
-            word: [part for part in word.split("-") if part]
-            for word in asked
-            if "-" in word and stems[word] == (word,)
+            word: [part for part in word.split("-") if part] for word in asked if "-" in word and stems[word] == (word,)
         }
         if split:
             parts = list(dict.fromkeys(part for several in split.values() for part in several))

@@ -12,7 +12,6 @@ from features.arrays import places_of_few
 Keys = npt.NDArray[np.unsignedinteger[Any]]
 Positions = npt.NDArray[np.int64]
 
-ABSENT: Final = -1
 _FACTOR: Final = np.uint64(0x9E3779B97F4A7C15)  # 2**64 divided by the golden ratio (Knuth, TAOCP, 6.4)
 
 
@@ -26,19 +25,22 @@ class HashTable:
     are asked for most before the others.
 
     Parameters: keys, each once: (n_keys,), or (n_keys, 2) where two numbers make a key.
+
+    Attributes: absent, the place that `find` gives a key that is not there: behind all others, so that an array of
+    what belongs to each key can hold there what belongs to none. (An array would go through its elements one by one
+    for places that may be negative.)
     """
 
     def __init__(self, keys: Keys):
-        n_keys = len(keys)
+        self.absent = n_keys = len(keys)
         bits = max(int(4 * n_keys).bit_length(), 4)
         self._shift = np.uint64(64 - bits)
         self._last = (1 << bits) - 1
-        self._places = np.full(1 << bits, ABSENT, np.int32)
-        # One key more, behind the others: `ABSENT` as a place asks for the last.
+        self._places = np.full(1 << bits, n_keys, np.int32)
         self._keys = np.concatenate((keys, np.zeros((1, *keys.shape[1:]), keys.dtype)))
         places, slots = np.arange(n_keys), self._slots(keys)
         while places.size:
-            free = places[self._places[slots[places]] == ABSENT][::-1]
+            free = places[self._places[slots[places]] == n_keys][::-1]
             self._places[slots[free]] = free  # what is written last stays
             places = places[self._places[slots[places]] != places]
             slots[places] = (slots[places] + 1) & self._last
@@ -49,10 +51,10 @@ class HashTable:
         return self._keys[:-1]
 
     def find(self, keys: Keys) -> npt.NDArray[np.int32]:
-        """The place of each of some keys among those given, `ABSENT` for one that is not there: (n,)."""
+        """The place of each of some keys among those given, `absent` for one that is not there: (n,)."""
         slots = self._slots(keys)
         found = self._places.take(slots)
-        # A slot that is free answers `ABSENT`, which is right; one that holds another key sends the search on.
+        # A slot that is free answers `absent`, which is right; one that holds another key sends the search on.
         left = self._others(found, keys)
         slots, keys = slots.take(left), keys.take(left, axis=0)
         while left.size:
@@ -68,7 +70,7 @@ class HashTable:
         differ = self._keys.take(places, axis=0) != keys
         # Both numbers as one. Words are mostly there, pairs of stems mostly not.
         others = places_of_few(differ.view(np.uint16)[:, 0] != 0) if differ.ndim == 2 else differ.nonzero()[0]
-        return others.compress(places.take(others) != ABSENT)
+        return others.compress(places.take(others) != self.absent)
 
     def _slots(self, keys: Keys) -> Positions:
         first, *rest = (keys,) if keys.ndim == 1 else keys.T

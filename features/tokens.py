@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from features.arrays import numpy_array, places_of_few
-from features.search import FILLER, Bytes, Positions, bytes_of, offsets_of, ranges
+from features.arrays import arrow_array, numpy_array, places_of_few
+from features.search import FILLER, Bytes, Positions, bytes_of, offsets_of, ranges, string_array_of
 from features.strings import string_array
 
 LONGEST_TITLE: Final = 200  # characters
@@ -72,11 +72,10 @@ class Tokens:
 
     def encode(self, places: Positions) -> tuple[list[str], npt.NDArray[np.int32]]:
         """The distinct ones among the words at `places` (n,), and for each of these its place among them (n,)."""
-        lengths = self.lengths[places]
-        bounds = np.zeros(places.size + 1, np.int32)
-        np.cumsum(lengths, out=bounds[1:])
-        letters = self.text[ranges(self.starts[places], lengths)]
-        words = pa.StringArray.from_buffers(places.size, pa.py_buffer(bounds), pa.py_buffer(letters))
+        starts = self.starts[places]
+        bounds = np.column_stack((starts, starts + self.lengths[places])).ravel()
+        between_and_words = string_array_of(self.text, np.concatenate(([0], bounds)))
+        words = between_and_words.take(arrow_array(np.arange(1, bounds.size, 2)))
         encoded = words.dictionary_encode()
         return encoded.dictionary.to_pylist(), numpy_array(encoded.indices)
 

@@ -15,13 +15,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from features.arrays import places_of_few
+from features.arrays import pieces, places_of_few
 from features.clean import clean
 from features.memo import Memo
 from features.pool import StemmingPool
 from features.search import ranges
 from features.stems import Stems
-from features.table import ABSENT, HashTable
+from features.table import HashTable
 from features.tokens import LETTERS, Tokens, fold, split
 from features.words import SEVERAL, UNKNOWN, UNSEEN, Codes, Several, Words, coded
 
@@ -218,8 +218,8 @@ class Vocabulary:
         last = known.searchsorted(ends)
         follows[last[known.searchsorted(ends + 1) > last]] = False
         pairs = follows.nonzero()[0]
-        bigrams = self._bigrams.find(self._packed(columns.take(pairs), columns.take(pairs + 1)))
-        found = (bigrams != ABSENT).nonzero()[0]
+        bigrams = self._bigrams.find(self._packed(columns[:-1], columns[1:]).compress(follows[:-1]))
+        found = (bigrams != self._bigrams.absent).nonzero()[0]
         return _Terms(known, columns, pairs.take(found), bigrams.take(found) + self._n_stems)
 
     def _count(self, stemmed: Stemmed) -> Counts:
@@ -281,14 +281,16 @@ def expand(tokens: Tokens, codes: Codes, several: Several) -> Stemmed:
 
     Parameters: codes, (n_tokens,), of the words, and `several`, what they refer to; see `features.words`.
     """
-    special, begins, times = _special(codes, several)
-    stems = codes.repeat(_repeats(codes, special, times))
+    special, which, times = _special(codes, several)
+    # The words between two special ones and the columns of a special one, in turn: pieces of the codes, and of the
+    # columns behind them.
+    n_turns = 2 * special.size + 1
+    turns = np.arange(n_turns)
+    turns[1::2] = which + n_turns
+    bounds = np.concatenate(([0], np.column_stack((special, special + 1)).ravel(), codes.size + several.bounds))
+    stems = pieces(np.concatenate((codes, several.columns)), bounds, turns)
     # The stem of a word stands where the word stood, moved by what the words before it have more or less than one.
     moved = np.concatenate(([0], (times - 1).cumsum()))
-    filled = times.nonzero()[0]
-    if filled.size:
-        places = ranges(special[filled] + moved[filled], times[filled])
-        stems[places] = several.columns[ranges(begins[filled], times[filled])]
     offsets = tokens.offsets + moved[special.searchsorted(tokens.offsets)]
     titles = tokens.offsets[:-1] + tokens.titles
     return Stemmed(stems, offsets, titles + moved[special.searchsorted(titles)] - offsets[:-1])
@@ -297,21 +299,16 @@ def expand(tokens: Tokens, codes: Codes, several: Several) -> Stemmed:
 def stems_per_word(codes: Codes, several: Several) -> Positions:
     """How many stems each word of a batch has: (n_tokens,)."""
     special, _, times = _special(codes, several)
-    return _repeats(codes, special, times)
-
-
-def _special(codes: Codes, several: Several) -> tuple[Positions, Positions, Positions]:
-    """Which words have other than one stem, where in `several.columns` theirs begin, how many: (n_special,) each."""
-    special = places_of_few(codes < UNKNOWN)
-    which = SEVERAL - codes[special]
-    begins = several.bounds.take(which)
-    return special, begins, several.bounds.take(which + 1) - begins
-
-
-def _repeats(codes: Codes, special: Positions, times: Positions) -> Positions:
     repeats = np.ones(codes.size, np.int64)
     repeats[special] = times
     return repeats
+
+
+def _special(codes: Codes, several: Several) -> tuple[Positions, Positions, Positions]:
+    """Which words have other than one stem, their places in `several`, and how many each has: (n_special,) each."""
+    special = places_of_few(codes < UNKNOWN)
+    which = (SEVERAL - codes[special]).astype(np.int64)
+    return special, which, several.bounds.take(which + 1) - several.bounds.take(which)
 
 
 def boundaries(stemmed: Stemmed) -> Positions:

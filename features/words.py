@@ -16,7 +16,7 @@ from typing import Final, Self
 import numpy as np
 import numpy.typing as npt
 
-from features.table import ABSENT, HashTable
+from features.table import HashTable
 from features.tokens import LONGEST_PACKED, Packed, pack
 
 Codes = npt.NDArray[np.int32]
@@ -87,7 +87,7 @@ class WordTable:
     def __init__(self, words: Packed, codes: Codes, several: Several):
         self.several = several
         self._table = HashTable(words)
-        self._codes = np.append(codes, np.int32(UNSEEN))  # the last is what `ABSENT` as a place asks for
+        self._codes = np.append(codes, np.int32(UNSEEN))  # the last is that of a word that is absent
 
     def __len__(self) -> int:
         return self._codes.size - 1
@@ -99,7 +99,7 @@ class WordTable:
     def with_words(self, words: Mapping[str, tuple[int, ...]]) -> WordTable:
         """A table that holds these words too."""
         packed = pack(list(words))
-        new = (self._table.find(packed) == ABSENT).nonzero()[0]
+        new = (self._table.find(packed) == self._table.absent).nonzero()[0]
         columns = list(words.values())
         codes, several = coded([columns[place] for place in new.tolist()], self.several)
         keys = np.concatenate((self._table.keys, packed[new]))

@@ -1,13 +1,14 @@
-"""Where the few are that a mask marks."""
+"""Where the few are that a mask marks, and pieces of arrays."""
 
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from features.arrays import places_of_few
+from features.arrays import pieces, places_of_few
 
 
 @given(arrays(np.bool_, st.integers(0, 100), elements=st.booleans()), st.integers(0, 8))
@@ -20,3 +21,15 @@ def test_few_among_many() -> None:
     mask = np.random.default_rng(0).random(100_003) < 0.02
     assert (places_of_few(mask) == mask.nonzero()[0]).all()
     assert places_of_few(mask).dtype == np.int64
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.int64])
+@given(data=st.data())
+def test_pieces_are_slices_one_after_the_other(dtype: type[np.generic], data: st.DataObject) -> None:
+    lengths = data.draw(st.lists(st.integers(0, 4), max_size=8))
+    bounds = np.concatenate(([0], np.cumsum(lengths, dtype=np.int64)))
+    values = np.arange(bounds[-1]).astype(dtype)
+    which = data.draw(st.lists(st.sampled_from(range(len(lengths))), max_size=10) if lengths else st.just([]))
+    found = pieces(values, bounds, np.array(which, np.int64))
+    assert found.dtype == dtype
+    assert found.tolist() == [value for piece in which for value in values[bounds[piece] : bounds[piece + 1]].tolist()]

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.table import ABSENT, HashTable
+from features.table import HashTable
 
 members = st.one_of(st.integers(0, 20), st.integers(0, 2**64 - 1))
 keys = st.tuples(members, members)
@@ -20,7 +20,7 @@ def test_is_a_dictionary(entries: list[tuple[int, int]], asked: list[tuple[int, 
     table = HashTable(rows(entries))
     asked = asked + entries + [(second, first) for first, second in entries]
     places = {key: place for place, key in enumerate(entries)}
-    assert table.find(rows(asked)).tolist() == [places.get(key, ABSENT) for key in asked]
+    assert table.find(rows(asked)).tolist() == [places.get(key, table.absent) for key in asked]
     assert table.keys.tolist() == [list(entry) for entry in entries]
 
 
@@ -31,7 +31,7 @@ def test_is_a_dictionary_where_keys_collide(dtype: type[np.unsignedinteger]) -> 
     numbers[numbers == numbers[0]] = 0
     numbers = np.unique(numbers)
     table = HashTable((numbers * 4096).astype(dtype))
-    expected = np.full(90_000, ABSENT)
+    expected = np.full(90_000, table.absent)
     expected[numbers] = np.arange(numbers.size)
     assert (table.find((np.arange(90_000) * 4096).astype(dtype)) == expected).all()
 
@@ -39,5 +39,5 @@ def test_is_a_dictionary_where_keys_collide(dtype: type[np.unsignedinteger]) -> 
 def test_empty_table_and_no_keys() -> None:
     none = np.zeros(0, np.uint64)
     table = HashTable(none)
-    assert table.find(np.arange(3, dtype=np.uint64)).tolist() == [ABSENT] * 3
+    assert table.find(np.arange(3, dtype=np.uint64)).tolist() == [table.absent] * 3
     assert table.find(none).tolist() == []
