@@ -111,10 +111,11 @@ def split(documents: pa.StringArray) -> Tokens:
     data, documents_at = bytes_of(documents), offsets_of(documents)
     text = _words_and_spaces(data)
     inside = text != ord(" ")
-    edges = (inside[1:] != inside[:-1]).nonzero()[0]  # the bytes before the first and, in turn, the last of each word
-    if inside[0]:
-        edges = np.concatenate(([-1], edges))
-    starts, lengths = edges[0::2] + 1, edges[1::2] - edges[0::2]
+    edge = np.empty_like(inside)  # the first byte of each word and, in turn, the one behind its last
+    edge[0] = inside[0]
+    np.not_equal(inside[1:], inside[:-1], out=edge[1:])
+    starts, ends = edge.nonzero()[0].reshape(-1, 2).T
+    starts, lengths = starts.copy(), ends - starts
     offsets = starts.searchsorted(documents_at)
     return Tokens(text, starts, lengths, offsets, _title_lengths(data, starts, lengths, offsets))
 

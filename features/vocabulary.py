@@ -209,14 +209,14 @@ class Vocabulary:
         return counts, Occurrences(entries, words[begins], words[ends], np.where(in_title, self.title_weight, 1))
 
     def _terms(self, stemmed: Stemmed) -> _Terms:
-        stems = stemmed.stems
-        known = (stems >= 0).nonzero()[0]
-        columns = stems.take(known)
-        follows = np.zeros(known.size, bool)  # which of the known stems has the next one of them right behind it
-        np.equal(known[1:] - known[:-1], 1, out=follows[:-1])
-        ends = boundaries(stemmed)
-        last = known.searchsorted(ends)
-        follows[last[known.searchsorted(ends + 1) > last]] = False
+        is_known = stemmed.stems > UNKNOWN
+        known = is_known.nonzero()[0]
+        columns = stemmed.stems.take(known)
+        neighbours = is_known.copy()  # of the stem behind it, both known
+        neighbours[:-1] &= is_known[1:]
+        neighbours[-1:] = False
+        neighbours[boundaries(stemmed)] = False
+        follows = neighbours.take(known)
         pairs = follows.nonzero()[0]
         bigrams = self._bigrams.find(self._packed(columns[:-1], columns[1:]).compress(follows[:-1]))
         found = (bigrams != self._bigrams.absent).nonzero()[0]
@@ -250,13 +250,16 @@ class Vocabulary:
         change[:1] = True
         np.not_equal(numbers[1:], numbers[:-1], out=change[1:])
         first = change.nonzero()[0]
+        counts = np.empty_like(first)
+        np.subtract(first[1:], first[:-1], out=counts[:-1])
+        counts[-1:] = numbers.size - first[-1:]
         terms = numbers.take(first)
         rows = np.empty(n_documents + 1, np.int64)
         rows[:-1], rows[-1] = terms.searchsorted(begin), terms.size
         return Counts(
             offsets=rows,
             columns=terms - begin.repeat(rows[1:] - rows[:-1]),
-            counts=np.concatenate((first[1:], [numbers.size])) - first,
+            counts=counts,
             coverage=n_known / np.maximum(lengths, 1),
             n_stems=lengths,
         )

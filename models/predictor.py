@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import repeat
 from pathlib import Path
 from typing import Final, Self
 
@@ -168,14 +169,11 @@ class Predictor:
             for number in set(numbers.tolist())
         }
         primaries = (*names, None)  # the place -1 stands for none
+        rows = map(dict, map(zip, repeat(names), labels.probabilities.tolist()))
         return [
-            Prediction(chosen[number], primaries[primary], dict(zip(names, probabilities, strict=True)), coverage)
+            Prediction(chosen[number], primaries[primary], probabilities, coverage)
             for number, primary, probabilities, coverage in zip(
-                numbers.tolist(),
-                labels.primary.tolist(),
-                labels.probabilities.tolist(),
-                labels.coverage.tolist(),
-                strict=True,
+                numbers.tolist(), labels.primary.tolist(), rows, labels.coverage.tolist(), strict=True
             )
         ]
 
