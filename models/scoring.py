@@ -81,8 +81,8 @@ class Scorer:
         if not self.model.sublinear:
             return counts.astype(np.float64)
         frequency = self._logarithms.take(counts, mode="clip")
-        many = (counts >= self._logarithms.size).nonzero()[0]
-        if many.size:
+        if counts.max(initial=0) >= self._logarithms.size:
+            many = counts >= self._logarithms.size
             frequency[many] = 1.0 + np.log(counts[many])
         return frequency
 
