@@ -445,6 +445,7 @@ def _move_champion(args: argparse.Namespace) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="sektor-train",
+        allow_abbrev=False,  # an option that is cut short is told, not guessed
         description="Train a model, record the run in MLflow, write the model folder.",
         epilog="MLflow: mlflow.db beside this script, or the server named by MLFLOW_TRACKING_URI.",
     )

@@ -612,3 +612,9 @@ def test_a_tracker_that_fails_does_not_cost_the_model(
     assert first.endswith("; training goes on")
     assert last == "sektor-train: the model is written, the run is not recorded in MLflow"
     read_model(Path("model"))
+
+
+def test_options_that_are_cut_short_are_not_guessed(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--data", "mine.jsonl", "--no-bund"])
+    assert "unrecognized arguments: --no-bund" in capsys.readouterr().err
