@@ -178,6 +178,11 @@ def clean(texts: pa.StringArray, titles: pa.StringArray | None = None) -> pa.Str
     Parameters: texts and titles, string arrays (n_documents,); a null counts as empty.
     Returns: string array (n_documents,).
     """
+    return clean_batch(texts, titles).array()
+
+
+def clean_batch(texts: pa.StringArray, titles: pa.StringArray | None = None) -> Batch:
+    """The documents that `clean` gives, as one buffer of bytes in which the line ends are known."""
     return _clean(_joined(texts, titles)).documents
 
 
@@ -187,8 +192,6 @@ def clean_with_origins(texts: pa.StringArray, titles: pa.StringArray | None = No
     documents, marked, spans, kept = _clean(articles)
     size = bytes_of(articles).size
     places, skipped = np.arange(size), np.zeros(size, np.bool_)
-    if marked is None:
-        return documents, Origins(articles, places, skipped)
     if marked.cut is not None:
         starts, ends = marked.cut
         skipped[ranges(starts, ends - starts)] = True
@@ -203,15 +206,15 @@ def clean_with_origins(texts: pa.StringArray, titles: pa.StringArray | None = No
             parts[document] = np.arange(whole[document], whole[document + 1])
             skipped[parts[document]] = False
         places = np.concatenate(parts)
-    return documents, Origins(articles, places, skipped)
+    return documents.array(), Origins(articles, places, skipped)
 
 
 class _Cleaned(NamedTuple):
-    """documents; of what they were made: the batch without markup (None for no documents), the spans of boilerplate in
-    it, and which documents stayed as they were (None for none)."""
+    """documents; of what they were made: the batch without markup, the spans of boilerplate in it, and which documents
+    stayed as they were (None for none)."""
 
-    documents: pa.StringArray
-    marked: Batch | None
+    documents: Batch
+    marked: Batch
     boilerplate: list[Span]
     kept: Mask | None
 
@@ -222,8 +225,6 @@ def _joined(texts: pa.StringArray, titles: pa.StringArray | None) -> pa.StringAr
 
 
 def _clean(articles: pa.StringArray) -> _Cleaned:
-    if len(articles) == 0:
-        return _Cleaned(articles, None, [], None)
     batch = Batch.of(bytearray(bytes_of(pc.ascii_lower(articles))), offsets_of(articles))
     _blank_symbols(batch)
     raw = batch.array()
@@ -233,15 +234,16 @@ def _clean(articles: pa.StringArray) -> _Cleaned:
         if marked is batch:
             marked.data = marked.data.copy()
         blank(marked.data, spans)
-    text = marked.array()
     # Nearly every text has an "a", which is quickly seen; only where one has none a pattern looks for any letter.
     if np.logical_or.reduceat(marked.data == ord("a"), marked.offsets[:-1]).all():
-        return _Cleaned(text, marked, spans, None)
+        return _Cleaned(marked, marked, spans, None)
+    text = marked.array()
     emptied = pc.invert(pc.match_substring_regex(text, r"\pL"))
     if not pc.any(emptied).as_py():
-        return _Cleaned(text, marked, spans, None)
+        return _Cleaned(marked, marked, spans, None)
     kept = np.array(emptied.to_pylist(), np.bool_)
-    return _Cleaned(pc.if_else(emptied, raw, text), marked, spans, kept)
+    documents = pc.if_else(emptied, raw, text)
+    return _Cleaned(Batch.of(bytearray(bytes_of(documents)), offsets_of(documents)), marked, spans, kept)
 
 
 def clean_text(text: str) -> str:

@@ -38,13 +38,9 @@ def table(members: bytes) -> Mask:
 LETTERS: Final = b"abcdefghijklmnopqrstuvwxyz"
 DIGITS: Final = b"0123456789"
 WORD: Final = table(LETTERS + DIGITS + bytes(range(0x80, 0x100)))
-#: Control characters, which texts have no use for, line feeds apart.
-_CONTROLS: Final = bytes({*range(0x20), FILLER} - {NEWLINE})
-#: Bytes that rules hang on: line ends, first bytes of symbols, markup, brackets, "://", "www." and "baca juga".
-_LANDMARKS: Final = table(_CONTROLS + b"\n\xc2\xe2<>&([:wj").tobytes()
-
-
-_IS_CONTROL: Final = table(_CONTROLS)
+#: Bytes that rules hang on: line ends and other control characters, first bytes of symbols, markup, brackets, "://",
+#: "www." and "baca juga".
+_LANDMARKS: Final = table(bytes(range(SPACE)) + b"\xc2\xe2<>&([:wj").tobytes()
 
 
 def bytes_of(array: pa.StringArray) -> Bytes:
@@ -108,7 +104,8 @@ class Batch:
         places = places_of_few(np.frombuffer(text.translate(_LANDMARKS), np.bool_))
         text.extend(b"\n" * WINDOW)  # so that there is a window at the last byte
         data = np.frombuffer(text, np.uint8)
-        controls = places.compress(_IS_CONTROL[data[places]])
+        signs = data[places]
+        controls = places.compress((signs < SPACE) & (signs != NEWLINE))
         data[controls] = np.where(data[controls] == ord("\r"), NEWLINE, SPACE)
         return cls(data, offsets, places)
 

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from features.arrays import arrow_array, numpy_array, places_of_few
-from features.search import FILLER, Bytes, Positions, bytes_of, offsets_of, ranges, string_array_of
+from features.arrays import numpy_array, places_of_few
+from features.search import FILLER, NEWLINE, Batch, Bytes, Positions, bytes_of, offsets_of, ranges, string_array_of
 from features.strings import string_array
 
 LONGEST_TITLE: Final = 200  # characters
@@ -72,10 +72,9 @@ class Tokens:
 
     def encode(self, places: Positions) -> tuple[list[str], npt.NDArray[np.int32]]:
         """The distinct ones among the words at `places` (n,), and for each of these its place among them (n,)."""
-        starts = self.starts[places]
-        bounds = np.column_stack((starts, starts + self.lengths[places])).ravel()
-        between_and_words = string_array_of(self.text, np.concatenate(([0], bounds)))
-        words = between_and_words.take(arrow_array(np.arange(1, bounds.size, 2)))
+        lengths = self.lengths[places]
+        bounds = np.concatenate(([0], lengths.cumsum()))
+        words = string_array_of(self.text[ranges(self.starts[places], lengths)], bounds)
         encoded = words.dictionary_encode()
         return encoded.dictionary.to_pylist(), numpy_array(encoded.indices)
 
@@ -108,7 +107,16 @@ def split(documents: pa.StringArray) -> Tokens:
 
     Parameters: documents, string array (n_documents,), from `features.clean.clean`.
     """
-    data, documents_at = bytes_of(documents), offsets_of(documents)
+    data = bytes_of(documents)
+    return _split(data, offsets_of(documents), places_of_few(data == NEWLINE))
+
+
+def split_batch(batch: Batch) -> Tokens:
+    """What `split` gives for the documents of a batch, from `features.clean.clean_batch`."""
+    return _split(batch.data, batch.offsets, batch.places_of(NEWLINE))
+
+
+def _split(data: Bytes, documents_at: Positions, newlines: Positions) -> Tokens:
     text = _words_and_spaces(data)
     inside = text != ord(" ")
     edge = np.empty_like(inside)  # the first byte of each word and, in turn, the one behind its last
@@ -117,7 +125,7 @@ def split(documents: pa.StringArray) -> Tokens:
     starts, ends = edge.nonzero()[0].reshape(-1, 2).T
     starts, lengths = starts.copy(), ends - starts
     offsets = starts.searchsorted(documents_at)
-    return Tokens(text, starts, lengths, offsets, _title_lengths(data, starts, lengths, offsets))
+    return Tokens(text, starts, lengths, offsets, _title_lengths(data, newlines, starts, lengths, offsets))
 
 
 def _padded(text: bytearray) -> Bytes:
@@ -136,17 +144,18 @@ def _words_and_spaces(data: Bytes) -> Bytes:
     return text
 
 
-def _title_lengths(data: Bytes, starts: Positions, lengths: Positions, offsets: Positions) -> Positions:
+def _title_lengths(
+    data: Bytes, newlines: Positions, starts: Positions, lengths: Positions, offsets: Positions
+) -> Positions:
     """How many words of each document are its title: (n_documents,).
 
-    Parameters: data, the batch; starts, lengths and offsets, as in `Tokens`.
+    Parameters: data, the batch; newlines, where they are in it; starts, lengths and offsets, as in `Tokens`.
     """
     titles = np.zeros(offsets.size - 1, np.int64)
     documents = (offsets[1:] > offsets[:-1]).nonzero()[0]  # those with a word
     if not documents.size:
         return titles
     first = offsets[documents]
-    newlines = places_of_few(data == ord("\n"))
     line_end = newlines[newlines.searchsorted(starts[first])]
     after = starts.searchsorted(line_end)
     begin, end = starts[first], starts[after - 1] + lengths[after - 1]

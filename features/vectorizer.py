@@ -14,11 +14,11 @@ from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from features.clean import clean
+from features.clean import clean_batch
 from features.pool import StemmingPool
 from features.stems import Stems
 from features.strings import string_array
-from features.tokens import fold, split
+from features.tokens import fold, split_batch
 from features.vocabulary import Counts, Stemmed, Vocabulary, boundaries, expand, stems_of
 from features.words import UNKNOWN, coded
 
@@ -62,7 +62,7 @@ def stem_articles(articles: Sequence[str], workers: int = 1) -> StemmedArticles:
     batches: list[Stemmed] = []
     with StemmingPool(workers) as pool:
         for batch in _batches(articles):
-            tokens = split(clean(batch))
+            tokens = split_batch(clean_batch(batch))
             new = [word for word in tokens.distinct if word not in word_numbers]
             for word, its_stems in zip(new, stems_of(stems, new, pool), strict=True):
                 word_numbers[word] = tuple(stem_numbers.setdefault(stem, len(stem_numbers)) for stem in its_stems)

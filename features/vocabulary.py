@@ -16,13 +16,13 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from features.arrays import pieces, places_of_few
-from features.clean import clean
+from features.clean import clean_batch
 from features.memo import Memo
 from features.pool import StemmingPool
 from features.search import ranges
 from features.stems import Stems
 from features.table import HashTable
-from features.tokens import LETTERS, Tokens, fold, split
+from features.tokens import LETTERS, Tokens, fold, split_batch
 from features.words import SEVERAL, UNKNOWN, UNSEEN, Codes, Several, Words, coded
 
 Integers = npt.NDArray[np.integer[Any]]
@@ -190,7 +190,7 @@ class Vocabulary:
         Parameters: texts and titles, string arrays (n_documents,), null for none; pool, processes that share the
         work of stemming words never seen before.
         """
-        return self._count(self.stem(split(clean(texts, titles)), pool))
+        return self._count(self.stem(split_batch(clean_batch(texts, titles)), pool))
 
     def occurrences(self, tokens: Tokens, pool: StemmingPool | None = None) -> tuple[Counts, Occurrences]:
         """What `count` gives for the words of a batch, and where each term that it counts stands."""

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.corpus import Corpus
-from features.clean import LONGEST_LINE, clean, clean_text
+from features.clean import LONGEST_LINE, clean, clean_batch, clean_text
 from features.strings import string_array
-from features.tokens import split
+from features.tokens import split, split_batch
 
 TITLE = "Harga Gabah Naik di Karawang"
 OPENING = "Petani di Karawang menikmati harga gabah yang naik sejak awal bulan ini, kata pengurus kelompok tani."
@@ -284,6 +284,17 @@ def test_a_document_does_not_depend_on_its_neighbours(texts: list[str]) -> None:
     cleaned = clean(string_array(texts)).to_pylist()
     assert cleaned == [clean_text(text) for text in texts]
     assert clean(string_array(texts[::-1])).to_pylist() == cleaned[::-1]
+
+
+@given(st.lists(articles, max_size=5))
+def test_a_batch_splits_as_its_documents_do(texts: list[str]) -> None:
+    """Though it knows its line ends from before what was cut out of it, and blanked."""
+    batch = clean_batch(string_array(texts))
+    assert batch.array().equals(clean(string_array(texts)))
+    apart, together = split(batch.array()), split_batch(batch)
+    assert together.distinct == apart.distinct
+    for positions in ("numbers", "starts", "lengths", "offsets", "titles"):
+        assert getattr(together, positions).tolist() == getattr(apart, positions).tolist()
 
 
 @given(articles, articles)
