@@ -49,7 +49,7 @@ class Prediction:
     def __init__(
         self, sectors: tuple[str, ...], primary: str | None, probabilities: dict[str, float], coverage: float
     ) -> None:
-        # As millions of them are made: what `dataclass` writes for a frozen class takes three times as long.
+        # As millions of them are made: what `dataclass` writes for a frozen class takes twice as long.
         fields = self.__dict__
         fields["sectors"], fields["primary"] = sectors, primary
         fields["probabilities"], fields["coverage"] = probabilities, coverage
