@@ -9,7 +9,7 @@ along. Each version tells in its tag `promotion` why it is or is not champion, a
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -126,7 +126,7 @@ def make_champion(client: MlflowClient, version: str, reason: str) -> None:
 
 def make_challenger(client: MlflowClient, version: str, reason: str) -> None:
     """Let the alias `challenger` stand at a version."""
-    client.set_registered_model_alias(MODEL_NAME, CHALLENGER, version)
+    _set(client.set_registered_model_alias, CHALLENGER, version)
     client.set_model_version_tag(MODEL_NAME, version, "promotion", reason)
 
 
@@ -174,8 +174,8 @@ def _is_missing(error: Exception) -> bool:
 
 def _move(client: MlflowClient, version: str, history: list[str], before: str | None, reason: str) -> None:
     """Set the alias first: if the tracker fails after it, the history is put right by the next move."""
-    client.set_registered_model_alias(MODEL_NAME, CHAMPION, version)
-    client.set_registered_model_tag(MODEL_NAME, _HISTORY, " ".join(history[-_LONGEST_HISTORY:]))
+    _set(client.set_registered_model_alias, CHAMPION, version)
+    _set(client.set_registered_model_tag, _HISTORY, " ".join(history[-_LONGEST_HISTORY:]))
     now = datetime.now(UTC).isoformat(timespec="seconds")
     client.set_model_version_tag(MODEL_NAME, version, "champion.since", now)
     client.set_model_version_tag(MODEL_NAME, version, "promotion", reason)
@@ -183,6 +183,21 @@ def _move(client: MlflowClient, version: str, history: list[str], before: str | 
         client.set_model_version_tag(MODEL_NAME, before, "champion.until", now)
     if str(client.get_registered_model(MODEL_NAME).aliases.get(CHALLENGER)) == version:
         client.delete_registered_model_alias(MODEL_NAME, CHALLENGER)
+
+
+def _set(setter: Callable[[str, str, str], None], name: str, value: str) -> None:
+    """Set an alias or a tag of the registered model.
+
+    Of two runs that set one for the first time at the same moment MLflow refuses one, and takes it the second time.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        setter(MODEL_NAME, name, value)
+    except MlflowException as error:
+        if error.error_code != "BAD_REQUEST":
+            raise
+        setter(MODEL_NAME, name, value)
 
 
 def _history(client: MlflowClient) -> list[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import mlflow
 import numpy as np
 import pytest
+from mlflow.protos.databricks_pb2 import BAD_REQUEST, TEMPORARILY_UNAVAILABLE
 
 import train as train_module
 from data.reserve import Fingerprints, fingerprints, write_fingerprints
@@ -88,6 +89,40 @@ def test_what_was_champion_tells_when_and_why(client: mlflow.MlflowClient, tmp_p
     assert client.get_model_version(registry.MODEL_NAME, "1").tags["promotion"] == (
         "rolled back to by hand, from version 2"
     )
+
+
+@pytest.mark.parametrize("setter", ["set_registered_model_alias", "set_registered_model_tag"])
+def test_another_run_that_gets_in_between_is_no_failure(
+    client: mlflow.MlflowClient, monkeypatch: pytest.MonkeyPatch, setter: str
+) -> None:
+    """Two runs see that nothing is set yet; MLflow inserts for the one, and tells the other that it is there."""
+    set_it, refused = getattr(mlflow.MlflowClient, setter), []
+
+    def late(its: mlflow.MlflowClient, name: str, key: str, value: str) -> None:
+        if not refused:
+            refused.append(key)
+            set_it(its, name, key, "1")
+            raise mlflow.MlflowException("UNIQUE constraint failed", error_code=BAD_REQUEST)
+        set_it(its, name, key, value)
+
+    monkeypatch.setattr(mlflow.MlflowClient, setter, late)
+    registry.make_champion(client, "2", "better")
+    assert refused
+    assert registry.champion_version(client) == "2"
+    assert client.get_registered_model(registry.MODEL_NAME).tags["champion.history"] == "2"
+
+
+def test_a_tracker_that_fails_is_not_asked_again(client: mlflow.MlflowClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def broken(its: mlflow.MlflowClient, *values: str) -> None:
+        asked.append(values)
+        raise mlflow.MlflowException("down", error_code=TEMPORARILY_UNAVAILABLE)
+
+    monkeypatch.setattr(mlflow.MlflowClient, "set_registered_model_alias", broken)
+    with pytest.raises(mlflow.MlflowException, match="down"):
+        registry.make_champion(client, "2", "better")
+    assert len(asked) == 1
 
 
 def test_promoting_the_champion_changes_nothing(client: mlflow.MlflowClient, tmp_path: Path) -> None:
