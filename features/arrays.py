@@ -1,4 +1,4 @@
-"""Numbers from numpy to Arrow and back, without importing pandas; and where the few are that a mask marks.
+"""Numbers from numpy to Arrow and back, without importing pandas; pieces of arrays; the few that a mask marks.
 
 `pyarrow.array(ndarray)` and `Array.to_numpy` import pandas wherever it is installed, which costs a process 0.3 s and
 40 MB. See also `features.strings`.
@@ -30,7 +30,7 @@ def numpy_array(array: pa.Array | pa.ChunkedArray) -> npt.NDArray[Any]:
     return np.asarray(np.from_dlpack(array))
 
 
-def pieces(values: npt.NDArray[Number], bounds: npt.NDArray[np.int64], which: Positions) -> npt.NDArray[Number]:
+def pieces(values: npt.NDArray[Number], bounds: Positions, which: Positions) -> npt.NDArray[Number]:
     """Pieces of an array, one after the other: piece i is `values[bounds[i] : bounds[i + 1]]`.
 
     Parameters: values, (n,), in one piece; bounds, (n_pieces + 1,), ascending; which, (n_wanted,), in any order.

@@ -27,8 +27,8 @@ class HashTable:
     Parameters: keys, each once: (n_keys,), or (n_keys, 2) where two numbers make a key.
 
     Attributes: absent, the place that `find` gives a key that is not there: behind all others, so that an array of
-    what belongs to each key can hold there what belongs to none. (An array would go through its elements one by one
-    for places that may be negative.)
+    what belongs to each key can hold there what belongs to none. It is not -1, because numpy asks of each place whether
+    it is negative, and answers that the processor cannot foretell slow a look-up down.
     """
 
     def __init__(self, keys: Keys):
