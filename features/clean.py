@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from itertools import pairwise
 from typing import Final, NamedTuple
 
@@ -29,16 +29,15 @@ from features.search import (
     NEWLINE,
     SPACE,
     WINDOW,
-    WORD,
     Batch,
     Mask,
     Positions,
     Span,
-    among,
     apart,
     at,
     blank,
     bytes_of,
+    in_words,
     next_of,
     offsets_of,
     openings,
@@ -124,6 +123,7 @@ RELATED: Final = b"baca juga"  # a related-article link glued into a paragraph
 RELATED_WORDS: Final = 20  # words after "baca juga" that go at most
 RELATED_BYTES: Final = 512  # and bytes: so far is looked for their end
 LONGEST_SCHEME: Final = 64  # bytes that are looked at before "://"
+REMEMBERED_LINES: Final = 4096  # distinct lines that open like boilerplate: those of a site come again and again
 TAIL_SHARE: Final = 0.6  # a tail heading cuts only past this share of the text
 
 _KEPT, _LINE, _TAIL = 0, 1, 2
@@ -232,7 +232,7 @@ def _clean(articles: pa.StringArray) -> _Cleaned:
     spans = _boilerplate(marked)
     if spans:
         if marked is batch:
-            marked.data = marked.data.copy()
+            marked.text = marked.text.copy()
         blank(marked.data, spans)
     # Nearly every text has an "a", which is quickly seen; only where one has none a pattern looks for any letter.
     if np.logical_or.reduceat(marked.data == ord("a"), marked.offsets[:-1]).all():
@@ -260,7 +260,7 @@ def _blank_symbols(batch: Batch) -> None:
     """
     data, two, three = batch.data, batch.places_of(0xC2), batch.places_of(0xE2)
     if two.size:
-        two = two[~_LATIN_IN_WORD[data[two + 1]]]
+        two = two[~_LATIN_IN_WORD.take(data[two + 1])]
         data[two], data[two + 1] = SPACE, FILLER
     if three.size:
         second, third = data[three + 1], data[three + 2]
@@ -293,11 +293,11 @@ def _boilerplate_lines(batch: Batch, bounds: Positions) -> list[Span]:
     lengths = bounds[1:] - bounds[:-1]
     short = ((lengths <= LONGEST_LINE) & (lengths > 2)).nonzero()[0]
     starts = bounds[short]
-    led = (~WORD[data[starts]]).nonzero()[0]
+    led = (~in_words(data[starts])).nonzero()[0]
     first = starts.copy()
-    first[led] += WORD[batch.windows(starts[led], LEAD)].argmax(axis=1)
+    first[led] += in_words(batch.windows(starts[led], LEAD)).argmax(axis=1)
     words, _ = words_at(batch, first)
-    found = short[among(words, _LINE_OPENINGS)]
+    found = short[_LINE_OPENINGS.get(words)]
     if not found.size:
         return []
     # A line that stands in many documents is looked at once.
@@ -311,6 +311,7 @@ def _boilerplate_lines(batch: Batch, bounds: Positions) -> list[Span]:
     return [(begin, np.where(cuts, document_end, end))]
 
 
+@lru_cache(maxsize=REMEMBERED_LINES)
 def _kind(line: str) -> int:
     found = _patterns().match(line.replace(chr(FILLER), "").strip())
     if found is None:
@@ -328,8 +329,8 @@ def _related_links(batch: Batch, bounds: Positions) -> list[Span]:
     data, places = batch.data, batch.places_of_phrase(RELATED, landmark=5)
     if places.size:
         behind = data[places + len(RELATED)]
-        glued = WORD[data.take(places - 1, mode="wrap")]  # before the first byte is the last, a newline
-        places = places[(behind == ord(":")) | ~(glued | WORD[behind])]
+        glued = in_words(data.take(places - 1, mode="wrap"))  # before the first byte is the last, a newline
+        places = places[(behind == ord(":")) | ~(glued | in_words(behind))]
     if not places.size:
         return []
     # What follows each mark, as one small buffer of windows that do not overlap: the next mark speaks for itself.
@@ -339,12 +340,12 @@ def _related_links(batch: Batch, bounds: Positions) -> list[Span]:
     starts = window_ends - (limits - places)
     text = np.append(data[ranges(places, limits - places)], np.uint8(NEWLINE))
 
-    blank = _BLANK[text]
+    blank = _BLANK.take(text)
     before = np.concatenate(([True], blank[:-1]))
     before[starts] = True
     words = (~blank & before).nonzero()[0]
-    stops = _SENTENCE_END[text].nonzero()[0]
-    stops = stops[_BEHIND_SENTENCE[text[stops + 1]]]
+    stops = _SENTENCE_END.take(text).nonzero()[0]
+    stops = stops[_BEHIND_SENTENCE.take(text[stops + 1])]
     quotes = (text == _QUOTE).nonzero()[0]
 
     link = words.searchsorted(starts) + 2  # the word after "baca juga"
@@ -379,9 +380,9 @@ def _links(batch: Batch) -> list[Span]:
 def _bracketed(batch: Batch) -> list[Span]:
     """Photo credits and embedded pictures: from the bracket to the one that closes it on the same line."""
     data, places = batch.data, batch.places_of(*b"([")
-    places = places[_BRACKETED_START[data[places + 1]]]
+    places = places[_BRACKETED_START.take(data[places + 1])]
     words, ends = words_at(batch, places + 1)
-    places = places[among(words, _BRACKET_OPENINGS) & ((data[ends] == ord(":")) | (data[ends] == ord(".")))]
+    places = places[_BRACKET_OPENINGS.get(words) & ((data[ends] == ord(":")) | (data[ends] == ord(".")))]
     if not places.size:
         return []
     limits = np.minimum(places + LONGEST_LINE, np.append(places[1:], data.size))

@@ -22,7 +22,6 @@ from features.search import (
     Mask,
     Positions,
     Span,
-    among,
     apart,
     bytes_of,
     next_of,
@@ -92,11 +91,11 @@ def _markup(batch: Batch) -> tuple[Positions, Positions, Bytes] | None:
     names = starts + 1 + slash
     opening, ending = CDATA
     is_text = _stands(batch, starts + 1, opening)
-    there = _TAG[batch.data[names]] & ~is_text & (batch.document_of(starts) == batch.document_of(ends - 1))
+    there = _TAG.take(batch.data[names]) & ~is_text & (batch.document_of(starts) == batch.document_of(ends - 1))
     there &= _has_attributes(batch, starts, ends)
     starts, ends, slash, names = starts[there], ends[there], slash[there], names[there]
     words, _ = words_at(batch, names)
-    lines = starts[among(words, _BLOCKS)]
+    lines = starts[_BLOCKS.get(words)]
 
     before, after = brackets[~closing], brackets[closing]
     opened = before[_stands(batch, before + 1, opening)]
@@ -114,7 +113,8 @@ def _markup(batch: Batch) -> tuple[Positions, Positions, Bytes] | None:
     if not begin.size:
         return None
     signs = np.full(begin.size, SPACE, np.uint8)
-    signs[np.isin(begin, lines)] = NEWLINE
+    at = begin.searchsorted(lines)
+    signs[at[begin.take(at, mode="clip") == lines]] = NEWLINE
     return begin, end, signs
 
 
@@ -166,7 +166,7 @@ def _entities(batch: Batch, places: Positions) -> Span:
     """Where "&amp;", "&#8220;" and their like begin and end: at most `WINDOW` characters behind the sign."""
     letters = batch.windows(places + 1, WINDOW)
     number = letters[:, 0] == ord("#")
-    inside = _ENTITY[letters]
+    inside = _ENTITY.take(letters)
     inside[:, 0] |= number
     length = inside.argmin(axis=1)  # 0 too where all of the window is inside
     closed = letters[np.arange(places.size), length] == ord(";")

@@ -23,13 +23,14 @@ NEWLINE: Final = 0x0A
 SPACE: Final = 0x20
 #: Stands for the second and third byte of a blanked symbol, so that characters can still be counted.
 FILLER: Final = 0x7F
-WINDOW: Final = 16  # bytes that can be looked at from any place on
+PADDING: Final = 32  # bytes behind a batch: so many can be looked at from any place on
+WINDOW: Final = 16  # bytes that rules look at from a place on, at most
 OPENING: Final = 8  # bytes of a word that are compared with those of rules
 _ONE: Final = np.uint64(1)
 
 
 def table(members: bytes) -> Mask:
-    """Which bytes are among the members: (256,)."""
+    """Which bytes are among the members: (256,). Its `take` takes a third of the time of an index."""
     among = np.zeros(256, np.bool_)
     among[list(members)] = True
     return among
@@ -37,10 +38,17 @@ def table(members: bytes) -> Mask:
 
 LETTERS: Final = b"abcdefghijklmnopqrstuvwxyz"
 DIGITS: Final = b"0123456789"
-WORD: Final = table(LETTERS + DIGITS + bytes(range(0x80, 0x100)))
 #: Bytes that rules hang on: line ends and other control characters, first bytes of symbols, markup, brackets, "://",
 #: "www." and "baca juga".
 _LANDMARKS: Final = table(bytes(range(SPACE)) + b"\xc2\xe2<>&([:wj").tobytes()
+
+
+def in_words(data: Bytes) -> Mask:
+    """Which bytes are letters in lower case, digits or outside ASCII, as the bytes of a word: the shape of `data`."""
+    inside: Mask = data - np.uint8(ord("a")) < 26  # what is less than "a" wraps round and is large
+    inside |= data - np.uint8(ord("0")) < 10
+    inside |= data >= 0x80
+    return inside
 
 
 def bytes_of(array: pa.StringArray) -> Bytes:
@@ -80,19 +88,23 @@ class Batch:
 
     Parameters
     ----------
-    text: documents one after the other, each ending in a newline, and `WINDOW` newlines behind: (n_bytes + WINDOW,).
+    text: documents one after the other, each ending in a newline, and newlines behind: (n_bytes + `PADDING`,).
     offsets: where in it each document begins, and where the last ends: (n_documents + 1,).
     places: where the landmarks are.
     cut: where what was taken out stood in the batch that this one was made from, if it was made by `without`.
     """
 
     def __init__(self, text: Bytes, offsets: Positions, places: Positions, cut: Span | None = None):
-        self._text = text
-        self.data = text[: offsets[-1]]
+        self.text = text
         self.offsets = offsets
         self.cut = cut
         self._places = places
         self._bytes = self.data[places]
+
+    @property
+    def data(self) -> Bytes:
+        """The documents alone: (n_bytes,)."""
+        return self.text[: self.offsets[-1]]
 
     @classmethod
     def of(cls, text: bytearray, offsets: Positions) -> Self:
@@ -102,7 +114,7 @@ class Batch:
         """
         # `translate` of a bytearray takes half the time of that of bytes.
         places = places_of_few(np.frombuffer(text.translate(_LANDMARKS), np.bool_))
-        text.extend(b"\n" * WINDOW)  # so that there is a window at the last byte
+        text.extend(b"\n" * PADDING)
         data = np.frombuffer(text, np.uint8)
         signs = data[places]
         controls = places.compress((signs < SPACE) & (signs != NEWLINE))
@@ -116,8 +128,8 @@ class Batch:
         """The documents with one byte in place of each span: (n_spans,), in order and apart."""
         gone = np.concatenate(([0], (ends - starts - 1).cumsum()))  # bytes that go before each span
         # What is kept and what goes, in turn.
-        bounds = np.concatenate(([0], np.column_stack((starts + 1, ends)).ravel(), [self._text.size]))
-        text = pieces(self._text, bounds, np.arange(0, bounds.size, 2))
+        bounds = np.concatenate(([0], np.column_stack((starts + 1, ends)).ravel(), [self.text.size]))
+        text = pieces(self.text, bounds, np.arange(0, bounds.size, 2))
         text[starts - gone[:-1]] = signs
         first, last = self._places.searchsorted(starts + 1), self._places.searchsorted(ends)
         there = np.ones(self._places.size, np.bool_)
@@ -131,10 +143,8 @@ class Batch:
         return self.offsets.searchsorted(places, side="right") - 1
 
     def windows(self, places: Positions, width: int) -> Bytes:
-        """The bytes from each place on: (n_places, width), width at most `WINDOW`."""
-        # Rows of a view whose rows overlap: a quarter of the time and a ninth of the memory of an index for each byte.
-        rows: Bytes = np.ndarray((self.data.size + 1, width), np.uint8, self._text, strides=(1, 1))
-        return rows[places]
+        """The bytes from each place on: (n_places, width), width at most `PADDING`."""
+        return windows(self.text, places, width)
 
     def places_of(self, *values: int) -> Positions:
         """Where one of some landmarks stands, in order."""
@@ -158,23 +168,25 @@ def string_array_of(data: Bytes, offsets: Positions) -> pa.StringArray:
     return pa.StringArray.from_buffers(offsets.size - 1, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(data))
 
 
+def windows(text: Bytes, places: Positions, width: int) -> Bytes:
+    """The bytes of a text from each place on: (n_places, width)."""
+    # A view whose rows overlap, so that a window is fetched at one go.
+    rows: npt.NDArray[np.void] = np.ndarray((text.size - width + 1,), f"V{width}", text, strides=(1,))
+    return rows[places].view(np.uint8).reshape(-1, width)
+
+
 def words_at(batch: Batch, places: Positions) -> tuple[npt.NDArray[np.uint64], Positions]:
     """The words that begin at some places, as numbers of their first `OPENING` bytes, and where those bytes end."""
     letters = batch.windows(places, OPENING)
-    outside = (~WORD[letters]).view(np.uint64)[:, 0]  # a byte of 1 for each that is not of a word
+    outside = (~in_words(letters)).view(np.uint64)[:, 0]  # a byte of 1 for each that is not of a word
     inside = (outside & (~outside + _ONE)) - _ONE  # the bits below the first of those, all if there is none
     return letters.view(np.uint64)[:, 0] & inside, places + (np.bitwise_count(inside) >> 3)
 
 
-def openings(words: str) -> HashTable:
-    """The first bytes of some words, which are compared with what `words_at` gives."""
-    return HashTable(np.unique(np.array([word[:OPENING] for word in words.split()], f"S{OPENING}").view(np.uint64)))
-
-
-def among(words: npt.NDArray[np.uint64], sought: HashTable) -> Mask:
-    """Which of some words are among the `sought`."""
-    same: Mask = sought.find(words) != sought.absent
-    return same
+def openings(words: str) -> HashTable[np.bool_]:
+    """Which of the words that `words_at` gives are among some, by their first bytes."""
+    packed = np.unique(np.array([word[:OPENING] for word in words.split()], f"S{OPENING}").view(np.uint64))
+    return HashTable(packed, np.ones(packed.size, np.bool_), missing=False)
 
 
 def until(data: Bytes, places: Positions, limits: Positions, stops: Mask) -> Positions:
@@ -184,7 +196,7 @@ def until(data: Bytes, places: Positions, limits: Positions, stops: Mask) -> Pos
     """
     lengths = limits - places
     starts = lengths.cumsum() - lengths
-    found = stops[data[ranges(places, lengths)]].nonzero()[0]
+    found = stops.take(data[ranges(places, lengths)]).nonzero()[0]
     ends: Positions = np.minimum(next_of(found, starts, data.size) - starts + places, limits)
     return ends
 

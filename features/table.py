@@ -1,82 +1,124 @@
-"""A hash table in numpy: looks up whole arrays of keys at once."""
+"""A hash table in numpy: the values of whole arrays of keys at once."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+import math
+import os
+from typing import Any, Final, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from features.arrays import places_of_few
-
+Value = TypeVar("Value", bound=np.generic)
 Keys = npt.NDArray[np.unsignedinteger[Any]]
 Positions = npt.NDArray[np.int64]
+Numbers = npt.NDArray[np.uint64]
 
-_FACTOR: Final = np.uint64(0x9E3779B97F4A7C15)  # 2**64 divided by the golden ratio (Knuth, TAOCP, 6.4)
+_TRIALS: Final = 2048  # multipliers that are tried for the buckets of a table, which takes some hundreds at most
 
 
-class HashTable:
-    """The places of keys in an array of them; written once, then only read.
+class HashTable(Generic[Value]):
+    """A value for each key; written once, then only read.
 
-    Open addressing with linear probing at a load of a quarter or less: a few passes of numpy settle all keys asked
-    for, at a cost that does not grow with the table, and equal keys are compared in full. (`pyarrow.compute.index_in`
-    would build its table anew at every call.) Slots hold places only and the keys lie close together, so that what is
-    asked for most stays in the processor's cache. Of keys that want the same slot the first gets it: give those that
-    are asked for most before the others.
+    A perfect hash function by "hash and displace" (R. Pagh, 1999): keys are dealt into buckets of two or three, and
+    each bucket has a multiplier, found by trial, that gives each of its keys a slot of its own. So a look-up takes the
+    same few passes of numpy whether keys are there or not, at a cost that does not grow with the table; the key in the
+    slot is compared in full. (`pyarrow.compute.index_in` would build its table anew at every call.)
 
-    Parameters: keys, each once: (n_keys,), or (n_keys, 2) where two numbers make a key.
-
-    Attributes: absent, the place that `find` gives a key that is not there: behind all others, so that an array of
-    what belongs to each key can hold there what belongs to none. It is not -1, because numpy asks of each place whether
-    it is negative, and answers that the processor cannot foretell slow a look-up down.
+    Parameters: keys, each once: (n_keys,), or (n_keys, 2) or (n_keys, 4) where so many numbers make a key; values,
+    (n_keys,); missing, the value of a key that is not there. Raises ValueError for a key that stands twice.
     """
 
-    def __init__(self, keys: Keys):
-        self.absent = n_keys = len(keys)
-        bits = max(int(4 * n_keys).bit_length(), 4)
-        self._shift = np.uint64(64 - bits)
-        self._last = (1 << bits) - 1
-        self._places = np.full(1 << bits, n_keys, np.int32)
-        self._keys = np.concatenate((keys, np.zeros((1, *keys.shape[1:]), keys.dtype)))
-        places, slots = np.arange(n_keys), self._slots(keys)
-        while places.size:
-            free = places[self._places[slots[places]] == n_keys][::-1]
-            self._places[slots[free]] = free  # what is written last stays
-            places = places[self._places[slots[places]] != places]
-            slots[places] = (slots[places] + 1) & self._last
+    def __init__(self, keys: Keys, values: npt.NDArray[Value], missing: int):
+        bits = max((len(keys) + len(keys) // 4).bit_length(), 3)  # four fifths of the slots are taken, or fewer
+        self._shift, self._bucket_shift = np.uint64(64 - bits), np.uint64(66 - bits)
+        self._factors = _odd_numbers(math.prod(keys.shape[1:]) + 1)
+        while (found := _slots_apart(self._mixed(keys), self._bucket_shift, self._shift)) is None:
+            if len(np.unique(keys, axis=0)) < len(keys):
+                raise ValueError("a key stands twice, expected each once")
+            self._factors = _odd_numbers(self._factors.size)
+        self._slots, self._multipliers = found
+        # A slot that is free, as slot 0 always is, has the value of what is missing.
+        self._keys = np.zeros((1 << bits, *keys.shape[1:]), keys.dtype)
+        self._values = np.full(1 << bits, missing, values.dtype)
+        self._keys[self._slots], self._values[self._slots] = keys, values
+
+    def __len__(self) -> int:
+        return self._slots.size
 
     @property
     def keys(self) -> Keys:
-        """The keys, in order: as they were given."""
-        return self._keys[:-1]
+        """The keys, as they were given."""
+        return self._keys[self._slots]
 
-    def find(self, keys: Keys) -> npt.NDArray[np.int32]:
-        """The place of each of some keys among those given, `absent` for one that is not there: (n,)."""
-        slots = self._slots(keys)
-        found = self._places.take(slots)
-        # A slot that is free answers `absent`, which is right; one that holds another key sends the search on.
-        left = self._others(found, keys)
-        slots, keys = slots.take(left), keys.take(left, axis=0)
-        while left.size:
-            slots = (slots + 1) & self._last
-            there = self._places.take(slots)
-            found[left] = there
-            on = self._others(there, keys)
-            left, slots, keys = left.take(on), slots.take(on), keys.take(on, axis=0)
-        return found
+    @property
+    def values(self) -> npt.NDArray[Value]:
+        """Their values: (n_keys,)."""
+        return self._values[self._slots]
 
-    def _others(self, places: npt.NDArray[np.int32], keys: Keys) -> Positions:
-        """Which of the places (n,) hold another key than the one asked for."""
-        differ = self._keys.take(places, axis=0) != keys
-        # Both numbers as one. Words are mostly there, pairs of stems mostly not.
-        others = places_of_few(differ.view(np.uint16)[:, 0] != 0) if differ.ndim == 2 else differ.nonzero()[0]
-        return others.compress(places.take(others) != self.absent)
+    def get(self, keys: Keys) -> npt.NDArray[Value]:
+        """The value of each of some keys, `missing` for one that is not there: (n,)."""
+        mixed = self._mixed(keys)
+        multiplied = self._multipliers.take((mixed >> self._bucket_shift).view(np.int64))
+        multiplied *= mixed
+        multiplied >>= self._shift
+        slots = multiplied.view(np.int64)
+        differ = self._keys.take(slots, axis=0) != keys
+        if differ.ndim == 2:  # what tells of the numbers of a key, as one
+            differ = differ.view(f"u{differ.shape[1]}")[:, 0] != 0
+        slots *= ~differ  # to the slot 0; where the processor would have to guess it takes several times as long
+        return self._values.take(slots)
 
-    def _slots(self, keys: Keys) -> Positions:
+    def _mixed(self, keys: Keys) -> Numbers:
+        """Keys as numbers whose upper bits are well mixed: (n,)."""
         first, *rest = (keys,) if keys.ndim == 1 else keys.T
-        mixed = first.astype(np.uint64, copy=False) * _FACTOR
-        for numbers in rest:
-            mixed ^= numbers
-            mixed *= _FACTOR
-        mixed >>= self._shift
-        return mixed.view(np.int64)
+        *factors, shift = self._factors
+        mixed: Numbers = first.astype(np.uint64, copy=False) * factors[0]
+        for column, factor in zip(rest, factors[1:], strict=True):
+            mixed += column * factor
+        mixed += shift  # else the key 0 would become 0, which no multiplier moves
+        return mixed
+
+
+def _slots_apart(mixed: Numbers, bucket_shift: np.uint64, shift: np.uint64) -> tuple[Positions, Numbers] | None:
+    """A slot of its own for each key, none of them 0, (n_keys,), and the multipliers of the buckets, (n_buckets,).
+
+    Parameters: mixed, the keys (n_keys,); shifts, which leave of 64 bits those of a bucket, and those of a slot.
+    Returns None if the multipliers that were tried did not suffice.
+    """
+    buckets = (mixed >> bucket_shift).view(np.int64)
+    n_buckets, n_slots = 1 << 64 - int(bucket_shift), 1 << 64 - int(shift)
+    multipliers, slots = np.ones(n_buckets, np.uint64), np.empty(mixed.size, np.int64)
+    taken, claims, fails = np.zeros(n_slots, np.bool_), np.empty(n_slots, np.int64), np.zeros(n_buckets, np.bool_)
+    taken[0] = True
+    trials = iter(_odd_numbers(_TRIALS))
+    # Buckets of many keys first, while there is room; all of a size together.
+    sizes = np.bincount(buckets).take(buckets)
+    order = sizes.argsort(kind="stable")[::-1]
+    for left in np.split(order, np.bincount(sizes)[:0:-1].cumsum()):
+        while left.size:
+            multiplier = next(trials, None)
+            if multiplier is None:
+                return None
+            wanted = ((mixed.take(left) * multiplier) >> shift).view(np.int64)
+            claimants = np.arange(left.size)
+            claims[wanted] = claimants  # the last one stays
+            of_bucket = buckets.take(left)
+            fails[of_bucket[(claims.take(wanted) != claimants) | taken.take(wanted)]] = True
+            failed = fails.take(of_bucket)
+            fails[of_bucket] = False
+            placed = left[~failed]
+            slots[placed] = wanted[~failed]
+            taken[slots[placed]] = True
+            multipliers[buckets[placed]] = multiplier
+            left = left[failed]
+    return slots, multipliers
+
+
+def _odd_numbers(n: int) -> Numbers:
+    """Random numbers, odd so that to multiply by them loses nothing: (n,).
+
+    They are the system's, so that no one can write words that all fall into one bucket; what a table says does not
+    depend on them.
+    """
+    return np.frombuffer(os.urandom(8 * n), np.uint64) | np.uint64(1)

@@ -10,31 +10,43 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from features.arrays import numpy_array, places_of_few
-from features.search import FILLER, NEWLINE, Batch, Bytes, Positions, bytes_of, offsets_of, ranges, string_array_of
+from features.search import (
+    FILLER,
+    NEWLINE,
+    PADDING,
+    Batch,
+    Bytes,
+    Mask,
+    Positions,
+    bytes_of,
+    in_words,
+    offsets_of,
+    ranges,
+    string_array_of,
+    windows,
+)
 from features.strings import string_array
 
 LONGEST_TITLE: Final = 200  # characters
-LONGEST_PACKED: Final = 16  # bytes; of the words of the bundled articles one in 2,000 is longer
+SHORT: Final = 16  # bytes of a short word at most; of the words of the bundled articles one in 2,000 is longer
+LONG: Final = 32  # bytes of a long word at most; those that are longer still are hardly words
 _HYPHENS: Final = dict.fromkeys(map(ord, "\u2010\u2011\ufe58\ufe63\uff0d\u00ad"), "-") | {0xAD: None}
 
-
-#: A table for `translate`: letters, digits, hyphens and bytes outside ASCII stay; all else, newlines too, parts words.
-_SEPARATORS: Final = bytes(
-    byte if byte >= 0x80 or chr(byte) in "abcdefghijklmnopqrstuvwxyz0123456789-" else ord(" ") for byte in range(256)
-)
-
-
-#: For a word of 0 to 16 bytes which of its first eight bytes are there, and which of the next eight: (17, 2).
+#: For `translate`: which bytes are of words, before hyphens are looked at.
+_IN_WORDS: Final = in_words(np.arange(256, dtype=np.uint8)).tobytes()
+#: For a word of 0, 1, 2, ... bytes which of its first eight bytes are there, of the next eight and so on: (33, 4).
 _BYTES: Final = np.array(
-    [[(1 << 8 * min(n, 8)) - 1, (1 << 8 * max(n - 8, 0)) - 1] for n in range(LONGEST_PACKED + 1)], np.uint64
+    [[(1 << 8 * min(max(n - first, 0), 8)) - 1 for first in range(0, LONG, 8)] for n in range(LONG + 1)], np.uint64
 )
+_BYTES_OF_SHORT: Final = np.ascontiguousarray(_BYTES[: SHORT + 1, : SHORT // 8])
+_NO_WORD: Final = ~np.uint64(0)  # UTF-8 has no byte of eight ones
 #: The bits that tell letters, and bytes outside ASCII, from digits and hyphens, in a word packed into numbers.
 LETTERS: Final = np.uint64(0xC0C0C0C0C0C0C0C0)
 Packed = npt.NDArray[np.uint64]
@@ -44,7 +56,7 @@ Packed = npt.NDArray[np.uint64]
 class Tokens:
     """The words of a batch of documents, in order, as they stand in the cleaned text, before `fold`.
 
-    text: the batch's bytes, a space where no word is, and `LONGEST_PACKED` spaces behind.
+    text: the batch's bytes, and `features.search.PADDING` more behind.
     starts: (n_tokens,), where in `text` each word begins. lengths: (n_tokens,), of each word in bytes.
     offsets: (n_documents + 1,), where in `starts` each document begins, and where the last ends.
     titles: (n_documents,), how many words at the beginning of each document are its title; 0 where it has none.
@@ -78,25 +90,37 @@ class Tokens:
         encoded = words.dictionary_encode()
         return encoded.dictionary.to_pylist(), numpy_array(encoded.indices)
 
+    @cached_property
+    def long(self) -> Positions:
+        """Which words have more than `SHORT` bytes: (n_long,)."""
+        return places_of_few(self.lengths > SHORT)
+
+    @cached_property
     def packed(self) -> Packed:
         """The first eight bytes of each word as one number, and the next eight; zeros behind a shorter word: (n, 2).
 
-        A word of more than `LONGEST_PACKED` bytes gets numbers that no shorter word has.
+        A word of more than `SHORT` bytes gets numbers that no shorter word has.
         """
-        # A view whose rows overlap, so that a word is fetched at one go.
-        rows: npt.NDArray[np.void] = np.ndarray((self.text.size - LONGEST_PACKED + 1,), "V16", self.text, strides=(1,))
-        letters: Packed = rows[self.starts].view("<u8").reshape(-1, 2)
-        letters &= _BYTES.take(self.lengths, axis=0, mode="clip")
-        letters[places_of_few(self.lengths > LONGEST_PACKED), 0] = ~np.uint64(0)  # UTF-8 has no byte of eight ones
+        letters: Packed = windows(self.text, self.starts, SHORT).view("<u8")
+        letters &= _BYTES_OF_SHORT.take(self.lengths, axis=0, mode="clip")
+        letters[self.long, 0] = _NO_WORD
         return letters
 
+    @cached_property
+    def packed_long(self) -> Packed:
+        """The same of the words that are `long`, in four numbers of eight bytes, up to `LONG` bytes: (n_long, 4)."""
+        lengths = self.lengths[self.long]
+        letters: Packed = windows(self.text, self.starts[self.long], LONG).view("<u8")
+        letters &= _BYTES.take(lengths, axis=0, mode="clip")
+        letters[lengths > LONG, 0] = _NO_WORD
+        return letters
 
-def pack(words: Sequence[str]) -> Packed:
-    """`Tokens.packed` of some words: (n_words, 2)."""
-    array = string_array(words)
-    bounds = offsets_of(array)
-    text = _padded(bytearray(bytes_of(array)))
-    return Tokens(text, bounds[:-1], np.diff(bounds), bounds[:1], bounds[:0]).packed()
+    @classmethod
+    def of(cls, words: Sequence[str]) -> Self:
+        """Some words, of no document."""
+        array = string_array(words)
+        bounds = offsets_of(array)
+        return cls(_padded(bytes_of(array)), bounds[:-1], np.diff(bounds), bounds[:1], bounds[:0])
 
 
 def split(documents: pa.StringArray) -> Tokens:
@@ -108,40 +132,38 @@ def split(documents: pa.StringArray) -> Tokens:
     Parameters: documents, string array (n_documents,), from `features.clean.clean`.
     """
     data = bytes_of(documents)
-    return _split(data, offsets_of(documents), places_of_few(data == NEWLINE))
+    return _split(_padded(data), offsets_of(documents), places_of_few(data == NEWLINE))
 
 
 def split_batch(batch: Batch) -> Tokens:
     """What `split` gives for the documents of a batch, from `features.clean.clean_batch`."""
-    return _split(batch.data, batch.offsets, batch.places_of(NEWLINE))
+    return _split(batch.text, batch.offsets, batch.places_of(NEWLINE))
 
 
-def _split(data: Bytes, documents_at: Positions, newlines: Positions) -> Tokens:
-    text = _words_and_spaces(data)
-    inside = text != ord(" ")
+def _split(text: Bytes, documents_at: Positions, newlines: Positions) -> Tokens:
+    data = text[: text.size - PADDING]
+    inside = _in_words(data)
     edge = np.empty_like(inside)  # the first byte of each word and, in turn, the one behind its last
     edge[0] = inside[0]
     np.not_equal(inside[1:], inside[:-1], out=edge[1:])
-    starts, ends = edge.nonzero()[0].reshape(-1, 2).T
-    starts, lengths = starts.copy(), ends - starts
+    edges = edge.nonzero()[0]
+    starts, lengths = edges[::2], edges[1::2] - edges[::2]
     offsets = starts.searchsorted(documents_at)
     return Tokens(text, starts, lengths, offsets, _title_lengths(data, newlines, starts, lengths, offsets))
 
 
-def _padded(text: bytearray) -> Bytes:
-    """The bytes with so many spaces behind them that `LONGEST_PACKED` can be read from each; `text` becomes theirs."""
-    text.extend(b" " * LONGEST_PACKED)
-    return np.frombuffer(text, np.uint8)
+def _padded(data: Bytes) -> Bytes:
+    return np.concatenate((data, np.zeros(PADDING, np.uint8)))
 
 
-def _words_and_spaces(data: Bytes) -> Bytes:
-    """The text with a space for each byte that is in no word: (n_bytes,)."""
-    text = _padded(bytearray(data).translate(_SEPARATORS))
-    hyphens = places_of_few(text == ord("-"))
-    # Spaces and hyphens are the smallest bytes that are left. Before the first byte is the last, the end of a line.
-    lone = (text[hyphens - 1] <= ord("-")) | (text[hyphens + 1] <= ord("-"))
-    text[hyphens[lone]] = ord(" ")
-    return text
+def _in_words(data: Bytes) -> Mask:
+    """Which bytes are of words, and False for the one behind the last: (n_bytes + 1,)."""
+    text = bytearray(data)
+    text.append(NEWLINE)
+    inside = np.frombuffer(text.translate(_IN_WORDS), np.bool_)
+    hyphens = places_of_few(data == ord("-"))
+    inside[hyphens] = inside[hyphens - 1] & inside[hyphens + 1]  # before the first byte is the one behind the last
+    return inside
 
 
 def _title_lengths(

@@ -116,13 +116,17 @@ class Vocabulary:
             raise ValueError("a term stands twice in the vocabulary, expected each once")
         pairs = [term.split(" ") for term in terms[n_stems:]]
         try:
-            flat = np.fromiter((self._columns[stem] for pair in pairs for stem in pair), np.int64)
-            first, second = flat.reshape(len(pairs), 2).T
+            flat = np.fromiter((self._columns[stem] for pair in pairs for stem in pair), np.int32)
+            first, second = flat.reshape(len(pairs), 2).T.copy()
         except (KeyError, ValueError) as error:
             raise ValueError(f"a bigram is not made of two stems of the vocabulary: {error}") from None
         # Pairs are packed into 32 bits where that suffices: half the memory to go through.
         self._pair = np.dtype(np.uint32 if n_stems <= 2**16 else np.uint64)
-        self._bigrams = HashTable(self._packed(first, second))
+        columns = np.arange(n_stems, len(terms), dtype=np.int32)
+        try:
+            self._bigrams = HashTable(self._packed(first, second), columns, UNKNOWN)
+        except ValueError:
+            raise ValueError("a bigram stands twice in the vocabulary, expected each once") from None
         self._stems = Stems(memo_size=1, known=known or {})  # the memo of columns, above it, remembers the rest
         self._memo: Memo[tuple[int, ...]] = Memo(WORD_MEMO)
         self._words = Words(self._columns_of_known(list(known or {})))
@@ -130,10 +134,13 @@ class Vocabulary:
     def __len__(self) -> int:
         return len(self.terms)
 
-    def _packed(self, first: Integers, second: Integers) -> npt.NDArray[np.uint32 | np.uint64]:
+    def _packed(self, first: Codes, second: Codes) -> npt.NDArray[np.uint32 | np.uint64]:
         """Pairs of columns as one number each: (n,)."""
-        half = self._pair.type(4 * self._pair.itemsize)
-        return np.asarray((first.astype(self._pair) << half) | second.astype(self._pair), self._pair)
+        # Columns are not negative: to read them as unsigned takes no copy.
+        upper, lower = (columns.view(np.uint32).astype(self._pair, copy=False) for columns in (first, second))
+        packed = upper << self._pair.type(4 * self._pair.itemsize)
+        packed |= lower
+        return np.asarray(packed, self._pair)
 
     def stem(self, tokens: Tokens, pool: StemmingPool | None = None) -> Stemmed:
         """The words of a batch as columns of stems: known ones all at once, others once a distinct word."""
@@ -142,11 +149,10 @@ class Vocabulary:
     def _coded(self, tokens: Tokens, pool: StemmingPool | None) -> tuple[Codes, Several]:
         """The codes of the words of a batch, (n_tokens,), and what they refer to; see `features.words`."""
         table = self._words.table  # as it is now: another thread may replace it
-        packed = tokens.packed()
-        codes, several = table.find(packed), table.several
+        codes, several = table.find(tokens), table.several
         unseen = places_of_few(codes == UNSEEN)
         if unseen.size:
-            first, second = packed[unseen].T
+            first, second = tokens.packed.take(unseen, axis=0).T
             letters = ((first | second) & LETTERS) != 0
             codes[unseen] = SEVERAL  # numbers, which have no stems
             unseen = unseen[letters]
@@ -218,9 +224,9 @@ class Vocabulary:
         neighbours[boundaries(stemmed)] = False
         follows = neighbours.take(known)
         pairs = follows.nonzero()[0]
-        bigrams = self._bigrams.find(self._packed(columns[:-1], columns[1:]).compress(follows[:-1]))
-        found = (bigrams != self._bigrams.absent).nonzero()[0]
-        return _Terms(known, columns, pairs.take(found), bigrams.take(found) + self._n_stems)
+        bigrams = self._bigrams.get(self._packed(columns[:-1], columns[1:]).take(pairs))
+        found = (bigrams != UNKNOWN).nonzero()[0]
+        return _Terms(known, columns, pairs.take(found), bigrams.take(found))
 
     def _count(self, stemmed: Stemmed) -> Counts:
         n_documents, n_terms = stemmed.titles.size, len(self)

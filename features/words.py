@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from features.table import HashTable
-from features.tokens import LONGEST_PACKED, Packed, pack
+from features.tokens import LONG, Packed, Tokens
 
 Codes = npt.NDArray[np.int32]
 Positions = npt.NDArray[np.int64]
@@ -81,29 +81,39 @@ def coded(columns: Sequence[tuple[int, ...]], before: Several = NONE) -> tuple[C
 class WordTable:
     """Words with their codes; never changed. `Words` replaces it by a larger one.
 
-    Parameters: words, as `features.tokens.pack` gives them, each once; codes, (n_words,); several, what they refer to.
+    Parameters: short and long, words as `Tokens.packed` and `Tokens.packed_long` give them, each once; their codes,
+    (n_short,) and (n_long,); several, what the codes refer to.
     """
 
-    def __init__(self, words: Packed, codes: Codes, several: Several):
+    def __init__(self, short: Packed, short_codes: Codes, long: Packed, long_codes: Codes, several: Several):
         self.several = several
-        self._table = HashTable(words)
-        self._codes = np.append(codes, np.int32(UNSEEN))  # the last is that of a word that is absent
+        self._short, self._long = HashTable(short, short_codes, UNSEEN), HashTable(long, long_codes, UNSEEN)
 
     def __len__(self) -> int:
-        return self._codes.size - 1
+        return len(self._short) + len(self._long)
 
-    def find(self, words: Packed) -> Codes:
-        """The codes of words, (n,), given as `Tokens.packed` does: `UNSEEN` for one that is not here."""
-        return self._codes.take(self._table.find(words))
+    def find(self, words: Tokens) -> Codes:
+        """The codes of words, (n_tokens,): `UNSEEN` for one that is not here."""
+        codes = self._short.get(words.packed)
+        if words.long.size:
+            codes[words.long] = self._long.get(words.packed_long)
+        return codes
 
     def with_words(self, words: Mapping[str, tuple[int, ...]]) -> WordTable:
         """A table that holds these words too."""
-        packed = pack(list(words))
-        new = (self._table.find(packed) == self._table.absent).nonzero()[0]
-        columns = list(words.values())
-        codes, several = coded([columns[place] for place in new.tolist()], self.several)
-        keys = np.concatenate((self._table.keys, packed[new]))
-        return WordTable(keys, np.concatenate((self._codes[:-1], codes)), several)
+        tokens, columns = Tokens.of(list(words)), list(words.values())
+        is_new = self.find(tokens) == UNSEEN
+        codes = np.full(len(words), UNSEEN, np.int32)
+        codes[is_new], several = coded([columns[place] for place in is_new.nonzero()[0].tolist()], self.several)
+        new_long = is_new[tokens.long]
+        is_new[tokens.long] = False
+        return WordTable(
+            np.concatenate((self._short.keys, tokens.packed[is_new])),
+            np.concatenate((self._short.values, codes[is_new])),
+            np.concatenate((self._long.keys, tokens.packed_long[new_long])),
+            np.concatenate((self._long.values, codes[tokens.long[new_long]])),
+            several,
+        )
 
 
 class Words:
@@ -117,7 +127,8 @@ class Words:
 
     def __init__(self, words: Mapping[str, tuple[int, ...]]):
         self._words = words
-        empty = WordTable(pack([]), np.zeros(0, np.int32), NONE)
+        none, no_codes = Tokens.of([]), np.zeros(0, np.int32)
+        empty = WordTable(none.packed, no_codes, none.packed_long, no_codes, NONE)
         self._first = empty.with_words({word: columns for word, columns in words.items() if _fits(word)})
         self._waiting: dict[str, tuple[int, ...]] = {}
         self._learning = threading.Lock()
@@ -143,4 +154,4 @@ class Words:
 
 
 def _fits(word: str) -> bool:
-    return len(word) <= LONGEST_PACKED and (word.isascii() or len(word.encode()) <= LONGEST_PACKED)
+    return len(word) <= LONG and (word.isascii() or len(word.encode()) <= LONG)

@@ -20,7 +20,7 @@ import numpy as np
 from features.clean import Origins, clean_with_origins
 from features.search import NEWLINE, Bytes, Mask, Positions, bytes_of, offsets_of, table
 from features.strings import string_array
-from features.tokens import Tokens, pack, split
+from features.tokens import Tokens, split
 from features.vocabulary import Counts, Occurrences, Vocabulary
 from models.scoring import Floats, Scorer
 
@@ -29,7 +29,7 @@ LONGEST_SHOWN: Final = 300  # characters of a sentence in the small form
 
 #: After these a full stop ends no sentence: "PT. Astra", "Dr. Ir. H. Joko", "No. 7". Neither does it after one letter.
 ABBREVIATIONS: Final = "pt cv ud dr drs dra ir prof hj kh no jl rp st tgl tn ny sdr kab kec kel"
-_ABBREVIATIONS: Final = pack(ABBREVIATIONS.split())[:, 0]
+_ABBREVIATIONS: Final = Tokens.of(ABBREVIATIONS.split()).packed[:, 0]
 _STOP: Final = table(b".!?")
 _BEHIND_STOP: Final = table(b" \n\"')]\x7f")
 _LOWER_CASE: Final = table(b"abcdefghijklmnopqrstuvwxyz")
@@ -381,7 +381,7 @@ def _sentences(data: Bytes, tokens: Tokens, origins: Origins) -> Positions:
     begins[1:] = _between((data == NEWLINE).nonzero()[0], ends, tokens.starts)
     raw = bytes_of(origins.articles)
     small = _LOWER_CASE[raw[origins.places[tokens.starts[1:]]]]
-    abbreviated = np.isin(tokens.packed()[:-1, 0], _ABBREVIATIONS) | (tokens.lengths[:-1] == 1)
+    abbreviated = np.isin(tokens.packed[:-1, 0], _ABBREVIATIONS) | (tokens.lengths[:-1] == 1)
     begins[1:] |= _between(stops, ends, tokens.starts) & ~small & ~abbreviated
     return begins.nonzero()[0]
 

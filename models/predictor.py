@@ -213,11 +213,10 @@ def _strings(values: Iterable[str | None], what: str, none: bool = False) -> lis
 
 def _batches(texts: Sequence[str], most: int = BATCH_ARTICLES) -> Iterator[tuple[int, int]]:
     """Where batches of at most so many articles and about `BATCH_BYTES` characters begin and end."""
+    ends = np.fromiter(map(len, texts), np.int64, len(texts)).cumsum()
     start = size = 0
-    for place, text in enumerate(texts):
-        if place > start and (place - start == most or size + len(text) > BATCH_BYTES):
-            yield start, place
-            start, size = place, 0
-        size += len(text)
-    if start < len(texts):
-        yield start, len(texts)
+    while start < len(texts):
+        fits = int(ends.searchsorted(size + BATCH_BYTES, side="right"))
+        stop = min(max(fits, start + 1), start + most, len(texts))
+        yield start, stop
+        start, size = stop, int(ends[stop - 1])

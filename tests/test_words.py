@@ -12,19 +12,22 @@ from hypothesis import strategies as st
 
 import features.words
 from features.strings import string_array
-from features.tokens import pack, split
+from features.tokens import LONG, Tokens, split
 from features.vocabulary import Vocabulary
 from features.words import SEVERAL, UNKNOWN, UNSEEN, Several, Words, coded
 
 columns = st.lists(st.integers(UNKNOWN, 50), max_size=3).map(tuple)
-words = st.text("abcdef0-é", min_size=1, max_size=20)
+words = st.one_of(
+    st.text("abcdef0-é", min_size=1, max_size=20),
+    st.builds(lambda part, times: part * times, st.text("abé", min_size=1, max_size=3), st.integers(5, 20)),
+)
 
 
 def looked_up(table: Words, asked: list[str]) -> list[tuple[int, ...] | None]:
     """The columns the table has for each word, None for one it has not."""
     several = table.table.several
     found: list[tuple[int, ...] | None] = []
-    for code in table.table.find(pack(asked)).tolist():
+    for code in table.table.find(Tokens.of(asked)).tolist():
         start, stop = several.bounds[SEVERAL - code : SEVERAL - code + 2] if code <= SEVERAL else (0, 0)
         given = tuple(several.columns[start:stop].tolist()) if code <= SEVERAL else (code,)
         found.append(None if code == UNSEEN else given)
@@ -57,7 +60,7 @@ def test_what_is_learned_is_found(first: dict[str, tuple[int, ...]], later: list
             new = {word: its for word, its in entries.items() if word not in known}  # a word's columns never change
             known.update(new)
             table.learn(new)
-            expected = [its if len(word.encode()) <= 16 else None for word, its in known.items()]
+            expected = [its if len(word.encode()) <= LONG else None for word, its in known.items()]
             assert looked_up(table, list(known)) == expected
         absent = [word + "x" for word in known]
         assert looked_up(table, absent) == [known.get(word) for word in absent]
