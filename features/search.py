@@ -169,7 +169,7 @@ def string_array_of(data: Bytes, offsets: Positions) -> pa.StringArray:
 
 
 def windows(text: Bytes, places: Positions, width: int) -> Bytes:
-    """The bytes of a text from each place on: (n_places, width)."""
+    """The bytes of a text from each place on, behind which it has so many: (n_places, width)."""
     # A view whose rows overlap, so that a window is fetched at one go.
     rows: npt.NDArray[np.void] = np.ndarray((text.size - width + 1,), f"V{width}", text, strides=(1,))
     return rows[places].view(np.uint8).reshape(-1, width)

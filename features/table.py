@@ -14,7 +14,9 @@ Keys = npt.NDArray[np.unsignedinteger[Any]]
 Positions = npt.NDArray[np.int64]
 Numbers = npt.NDArray[np.uint64]
 
+_FUNCTIONS: Final = 16  # hash functions that are tried for a table, of which the first nearly always does
 _TRIALS: Final = 2048  # multipliers that are tried for the buckets of a table, which takes some hundreds at most
+_HALF: Final = np.uint64(32)
 
 
 class HashTable(Generic[Value]):
@@ -32,11 +34,13 @@ class HashTable(Generic[Value]):
     def __init__(self, keys: Keys, values: npt.NDArray[Value], missing: int):
         bits = max((len(keys) + len(keys) // 4).bit_length(), 3)  # four fifths of the slots are taken, or fewer
         self._shift, self._bucket_shift = np.uint64(64 - bits), np.uint64(66 - bits)
-        self._factors = _odd_numbers(math.prod(keys.shape[1:]) + 1)
-        while (found := _slots_apart(self._mixed(keys), self._bucket_shift, self._shift)) is None:
-            if len(np.unique(keys, axis=0)) < len(keys):
-                raise ValueError("a key stands twice, expected each once")
-            self._factors = _odd_numbers(self._factors.size)
+        for _ in range(_FUNCTIONS):
+            self._factors = _odd_numbers(2 * math.prod(keys.shape[1:]))
+            found = _slots_apart(self._mixed(keys), self._bucket_shift, self._shift)
+            if found is not None:
+                break
+        else:
+            raise ValueError("found keys that no hash function tells apart, expected each once")
         self._slots, self._multipliers = found
         # A slot that is free, as slot 0 always is, has the value of what is missing.
         self._keys = np.zeros((1 << bits, *keys.shape[1:]), keys.dtype)
@@ -64,19 +68,26 @@ class HashTable(Generic[Value]):
         multiplied >>= self._shift
         slots = multiplied.view(np.int64)
         differ = self._keys.take(slots, axis=0) != keys
-        if differ.ndim == 2:  # what tells of the numbers of a key, as one
+        if differ.ndim == 2:  # (n, 2) or (n, 4) bools: those of a key as one integer
             differ = differ.view(f"u{differ.shape[1]}")[:, 0] != 0
-        slots *= ~differ  # to the slot 0; where the processor would have to guess it takes several times as long
+        # The slot of another key becomes slot 0. By a product, because a choice (`where`, a mask as index) takes
+        # several times as long where the processor cannot foretell it.
+        slots *= ~differ
         return self._values.take(slots)
 
     def _mixed(self, keys: Keys) -> Numbers:
         """Keys as numbers whose upper bits are well mixed: (n,)."""
         first, *rest = (keys,) if keys.ndim == 1 else keys.T
-        *factors, shift = self._factors
-        mixed: Numbers = first.astype(np.uint64, copy=False) * factors[0]
-        for column, factor in zip(rest, factors[1:], strict=True):
-            mixed += column * factor
-        mixed += shift  # else the key 0 would become 0, which no multiplier moves
+        addend, factor, *factors = self._factors
+        mixed: Numbers = first.astype(np.uint64, copy=False) * factor
+        for column, before, behind in zip(rest, factors[::2], factors[1::2], strict=True):
+            # A product's lower bits know nothing of the upper ones: without this, words that differ only in their 8th
+            # and their 16th letter would be few numbers.
+            mixed ^= mixed >> _HALF
+            mixed *= before
+            mixed ^= column
+            mixed *= behind
+        mixed += addend  # else the key 0 would become 0, which no multiplier moves
         return mixed
 
 

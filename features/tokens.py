@@ -36,7 +36,7 @@ from features.strings import string_array
 
 LONGEST_TITLE: Final = 200  # characters
 SHORT: Final = 16  # bytes of a short word at most; of the words of the bundled articles one in 2,000 is longer
-LONG: Final = 32  # bytes of a long word at most; those that are longer still are hardly words
+LONG: Final = PADDING  # bytes of a long word at most, 32; those that are longer still are hardly words
 _HYPHENS: Final = dict.fromkeys(map(ord, "\u2010\u2011\ufe58\ufe63\uff0d\u00ad"), "-") | {0xAD: None}
 
 #: For `translate`: which bytes are of words, before hyphens are looked at.
@@ -56,7 +56,7 @@ Packed = npt.NDArray[np.uint64]
 class Tokens:
     """The words of a batch of documents, in order, as they stand in the cleaned text, before `fold`.
 
-    text: the batch's bytes, and `features.search.PADDING` more behind.
+    text: the batch's bytes, and `features.search.PADDING` more behind; shared with the batch, and not to be changed.
     starts: (n_tokens,), where in `text` each word begins. lengths: (n_tokens,), of each word in bytes.
     offsets: (n_documents + 1,), where in `starts` each document begins, and where the last ends.
     titles: (n_documents,), how many words at the beginning of each document are its title; 0 where it has none.
@@ -142,7 +142,7 @@ def split_batch(batch: Batch) -> Tokens:
 
 def _split(text: Bytes, documents_at: Positions, newlines: Positions) -> Tokens:
     data = text[: text.size - PADDING]
-    inside = _in_words(data)
+    inside = _in_words(text)
     edge = np.empty_like(inside)  # the first byte of each word and, in turn, the one behind its last
     edge[0] = inside[0]
     np.not_equal(inside[1:], inside[:-1], out=edge[1:])
@@ -156,13 +156,11 @@ def _padded(data: Bytes) -> Bytes:
     return np.concatenate((data, np.zeros(PADDING, np.uint8)))
 
 
-def _in_words(data: Bytes) -> Mask:
-    """Which bytes are of words, and False for the one behind the last: (n_bytes + 1,)."""
-    text = bytearray(data)
-    text.append(NEWLINE)
-    inside = np.frombuffer(text.translate(_IN_WORDS), np.bool_)
-    hyphens = places_of_few(data == ord("-"))
-    inside[hyphens] = inside[hyphens - 1] & inside[hyphens + 1]  # before the first byte is the one behind the last
+def _in_words(text: Bytes) -> Mask:
+    """Which bytes are of words; False for those behind the batch: (n_bytes + `PADDING`,)."""
+    inside = np.frombuffer(bytearray(text).translate(_IN_WORDS), np.bool_)
+    hyphens = places_of_few(text == ord("-"))
+    inside[hyphens] = inside[hyphens - 1] & inside[hyphens + 1]  # before the first byte is the last
     return inside
 
 

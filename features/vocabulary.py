@@ -110,7 +110,6 @@ class Vocabulary:
         self.terms = terms
         self.title_weight = title_weight
         n_stems = next((place for place, term in enumerate(terms) if " " in term), len(terms))
-        self._n_stems = n_stems
         self._columns = dict(zip(terms[:n_stems], range(n_stems), strict=True))
         if len(self._columns) < n_stems:
             raise ValueError("a term stands twice in the vocabulary, expected each once")

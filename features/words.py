@@ -100,7 +100,7 @@ class WordTable:
         return codes
 
     def with_words(self, words: Mapping[str, tuple[int, ...]]) -> WordTable:
-        """A table that holds these words too."""
+        """A table that holds these words too, of `features.tokens.LONG` bytes at most."""
         tokens, columns = Tokens.of(list(words)), list(words.values())
         is_new = self.find(tokens) == UNSEEN
         codes = np.full(len(words), UNSEEN, np.int32)
@@ -142,9 +142,9 @@ class Words:
             self._waiting.update((word, columns) for word, columns in words.items() if _fits(word))
             learned = len(self.table) - len(self._first)
             if len(self._waiting) >= FEWEST_LEARNED + SHARE_LEARNED * learned:
-                before = self.table if learned + len(self._waiting) <= LEARNED else self._first
-                self.table = before.with_words(self._waiting)
-                self._waiting = {}
+                waiting, self._waiting = self._waiting, {}
+                before = self.table if learned + len(waiting) <= LEARNED else self._first
+                self.table = before.with_words(waiting)
         finally:
             self._learning.release()
 

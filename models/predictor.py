@@ -211,8 +211,9 @@ def _strings(values: Iterable[str | None], what: str, none: bool = False) -> lis
     return checked
 
 
-def _batches(texts: Sequence[str], most: int = BATCH_ARTICLES) -> Iterator[tuple[int, int]]:
+def _batches(texts: Sequence[str], most: int | None = None) -> Iterator[tuple[int, int]]:
     """Where batches of at most so many articles and about `BATCH_BYTES` characters begin and end."""
+    most = most or BATCH_ARTICLES
     ends = np.fromiter(map(len, texts), np.int64, len(texts)).cumsum()
     start = size = 0
     while start < len(texts):

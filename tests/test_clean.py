@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.corpus import Corpus
-from features.clean import LONGEST_LINE, clean, clean_batch, clean_text
+from features.clean import LONGEST_LINE, _kind, clean, clean_batch, clean_text
 from features.strings import string_array
 from features.tokens import split, split_batch
 
@@ -284,6 +284,16 @@ def test_a_document_does_not_depend_on_its_neighbours(texts: list[str]) -> None:
     cleaned = clean(string_array(texts)).to_pylist()
     assert cleaned == [clean_text(text) for text in texts]
     assert clean(string_array(texts[::-1])).to_pylist() == cleaned[::-1]
+
+
+def test_a_line_that_came_before_is_judged_once() -> None:
+    _kind.cache_clear()
+    page = string_array([f"{TITLE}\n{OPENING}\nEditor: Sinta Rahayu\n{ENDING}"] * 3)
+    first = clean(page)
+    judged = _kind.cache_info().misses
+    assert judged > 0
+    assert clean(page).equals(first)
+    assert _kind.cache_info().misses == judged
 
 
 @given(st.lists(articles, max_size=5))

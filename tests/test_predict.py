@@ -223,6 +223,21 @@ def test_batches_of_the_predictor_change_no_bit(
     assert predictor.predict(unseen, workers=2) == expected
 
 
+@given(st.lists(st.integers(0, 12), max_size=12), st.integers(1, 5))
+def test_batches_of_the_predictor(sizes: list[int], most: int) -> None:
+    """In order and without gaps, each as large as it may be: by articles, or by characters unless it is one article."""
+    texts = ["x" * size for size in sizes]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(models.predictor, "BATCH_BYTES", 10)
+        batches = list(models.predictor._batches(texts, most))
+    assert [place for start, stop in batches for place in range(start, stop)] == list(range(len(texts)))
+    for start, stop in batches:
+        assert 1 <= stop - start <= most
+        assert sum(sizes[start:stop]) <= 10 or stop - start == 1
+        if stop < len(texts):
+            assert stop - start == most or sum(sizes[start : stop + 1]) > 10
+
+
 def test_what_was_labelled_before_changes_no_bit(bundle: Path, unseen: list[str]) -> None:
     fresh = Predictor.load(bundle)
     alone = [Predictor.load(bundle).predict_one(text) for text in unseen[:10]]

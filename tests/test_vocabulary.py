@@ -166,19 +166,29 @@ def test_a_slice_of_an_array_is_read_where_it_is(vocabulary: Vocabulary) -> None
 
 @pytest.mark.parametrize(
     "terms",
-    [["mobil", "mobil"], ["mobil", "mobil listrik"], ["mobil", "mobil mobil", "listrik"], ["a", "b", "a b a"]],
+    [
+        ["mobil", "mobil"],
+        ["mobil", "mobil listrik"],
+        ["mobil", "mobil mobil", "listrik"],
+        ["a", "b", "a b a"],
+        ["a", "a a", "a a"],
+    ],
 )
 def test_impossible_terms_are_refused(terms: list[str]) -> None:
-    with pytest.raises(ValueError, match=r"term stands twice|bigram is not made of two stems"):
+    with pytest.raises(ValueError, match=r"term stands twice|bigram stands twice|bigram is not made of two stems"):
         Vocabulary(terms, 1)
 
 
-LONG = ["kendaraa", "kendaraan", "kendaraannya", "kendaraannyalahk", "kendaraannyalahka", "kendaraannyalahkah", "k"]
+WHOLE = "kendaraannyalahkahpunkendaraannyab"
+LONG = [WHOLE[:length] for length in (1, 8, 9, 12, 16, 17, 18, 24, 25, 31, 32, 33)] + [
+    WHOLE[:31] + "x",
+    WHOLE[:15] + "x",
+]
 
 
 @given(st.lists(st.one_of(st.sampled_from(LONG), st.sampled_from(WORDS), st.text(max_size=20)), max_size=40))
 def test_known_words_get_the_columns_they_get_as_unknown_ones(words: list[str]) -> None:
-    """The table of known words, which compares up to 16 bytes, against asking for each distinct word."""
+    """The tables of known words, of 16 and of 32 bytes, against asking for each distinct word."""
     terms = sorted({*LONG, "mobil", "xyz"})
     known = {word: (word,) for word in terms} | {"listriknya": ("mobil",)}
     table, plain = Vocabulary(terms, 1, known), Vocabulary(terms, 1, {word: (word,) for word in LONG})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 
 import numpy as np
 import pytest
@@ -66,6 +67,28 @@ def test_what_is_learned_is_found(first: dict[str, tuple[int, ...]], later: list
         assert looked_up(table, absent) == [known.get(word) for word in absent]
 
 
+@pytest.mark.parametrize("ending", ["a", "\u00e9"])
+def test_words_as_long_as_the_tables_reach(ending: str) -> None:
+    """Beside others that begin as they do, or differ in the last letter; each as the last word of a batch."""
+    known: dict[str, tuple[int, ...]] = {}
+    for size in (1, 7, 8, 9, 15, 16, 17, 24, 31, 32):
+        begin = "m" * (size - len(ending.encode()))
+        known |= {begin + ending: (2 * size,), begin + "z" * len(ending.encode()): (2 * size + 1,)}
+    table = Words(known)
+    assert looked_up(table, list(known)) == list(known.values())
+    for word, its in known.items():
+        assert looked_up(table, ["x", word]) == [None, its]
+    too_long = "m" * (33 - len(ending.encode())) + ending
+    assert looked_up(table, [too_long, "m" * 32, "m" * 33, "m" * 16, "m" * 17, *known])[:5] == [None] * 5
+
+
+def test_words_that_differ_where_two_numbers_end() -> None:
+    letters = "abcdefghijklmnopqrstuvwxyz0123456789"
+    for middle in ("bbbbbbb", "b" * 15):  # the 8th and the 16th or 24th letter
+        codes = {f"aaaaaaa{x}{middle}{y}": (place,) for place, (x, y) in enumerate(product(letters, repeat=2))}
+        assert looked_up(Words(codes), list(codes)) == list(codes.values())
+
+
 def test_memory_is_bounded_and_first_words_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(features.words, "LEARNED", 2000)
     table = Words({"mobil": (7,)})
@@ -79,13 +102,17 @@ def test_memory_is_bounded_and_first_words_stay(monkeypatch: pytest.MonkeyPatch)
 def test_a_word_met_in_two_batches_is_not_asked_for_in_the_third(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(features.words, "FEWEST_LEARNED", 1)
     vocabulary = Vocabulary(["mobil", "listrik", "kenal"], 1, known={"mobil": ("mobil",)})
-    tokens = split(string_array(["mobil listrik dikenal zorvium mobil-listrik 2024 75-an caf\u00e9\n"]))
+    tokens = split(
+        string_array(["mobil listrik dikenal zorvium mobil-listrik mendemonstrasikannya 2024 75-an caf\u00e9\n"])
+    )
     asked: list[str] = []
     columns_of = vocabulary.columns_of
     monkeypatch.setattr(vocabulary, "columns_of", lambda words, pool: asked.extend(words) or columns_of(words, pool))
     stems = [vocabulary.stem(tokens).stems.tolist() for _ in range(3)]
-    assert asked == ["listrik", "dikenal", "zorvium", "mobil-listrik", "75-an", "caf\u00e9"] * 2
-    assert stems == [[0, 1, 2, UNKNOWN, 0, 1, UNKNOWN, UNKNOWN]] * 3
+    assert (
+        asked == [*("listrik", "dikenal", "zorvium", "mobil-listrik", "mendemonstrasikannya", "75-an", "caf\u00e9")] * 2
+    )
+    assert stems == [[0, 1, 2, UNKNOWN, 0, 1, UNKNOWN, UNKNOWN, UNKNOWN]] * 3
 
 
 @given(st.lists(st.lists(words, max_size=30), max_size=6))
