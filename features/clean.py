@@ -45,6 +45,7 @@ from features.search import (
     string_array_of,
     table,
     until,
+    whole_characters,
     words_at,
 )
 from features.strings import string_array
@@ -355,7 +356,7 @@ def _related_links(batch: Batch, bounds: Positions) -> list[Span]:
     quote[opening] = next_of(quotes, quote[opening] + 1, text.size)
     reach = np.minimum(at(words, link + RELATED_WORDS, text.size), quote + 1)
     reach = np.minimum(reach, next_of(stops, starts, text.size) + 1)
-    return [(places, places + np.minimum(reach, window_ends) - starts)]
+    return [(places, whole_characters(data, places + np.minimum(reach, window_ends) - starts))]
 
 
 def _links(batch: Batch) -> list[Span]:
@@ -366,7 +367,8 @@ def _links(batch: Batch) -> list[Span]:
     places.sort()
     # Backwards is forwards in the mirrored text; as far as the mark before.
     limits = np.maximum(np.concatenate(([0], places[:-1])), places - LONGEST_SCHEME)
-    spans = [(data.size - until(data[::-1], data.size - places, data.size - limits, _LINK_END), places)]
+    begins = data.size - until(data[::-1], data.size - places, data.size - limits, _LINK_END)
+    spans = [(whole_characters(data, begins), places)]
     width = 128
     while places.size:
         limits = np.minimum(places + width, np.append(places[1:], data.size))

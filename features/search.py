@@ -201,6 +201,13 @@ def until(data: Bytes, places: Positions, limits: Positions, stops: Mask) -> Pos
     return ends
 
 
+def whole_characters(data: Bytes, places: Positions) -> Positions:
+    """The places, those in the middle of a character moved behind it: (n,)."""
+    for _ in range(3):  # the bytes that a character of UTF-8 has beside its first
+        places = places + (data.take(places, mode="clip") & 0xC0 == 0x80)
+    return places
+
+
 def next_of(positions: Positions, after: Positions, otherwise: int) -> Positions:
     """For each of `after` the first of the sorted `positions` that is not before it, else `otherwise`."""
     found: Positions = np.append(positions, otherwise)[positions.searchsorted(after)]

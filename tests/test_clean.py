@@ -286,6 +286,17 @@ def test_a_document_does_not_depend_on_its_neighbours(texts: list[str]) -> None:
     assert clean(string_array(texts[::-1])).to_pylist() == cleaned[::-1]
 
 
+@pytest.mark.parametrize("letter", ["a", "\u00e9", "\u65e5", "\U0001f600"])
+@pytest.mark.parametrize("link", ["{0}www.contoh.id {1}", "baca juga: {0}{1}", "{1} baca juga: {0}"])
+def test_no_character_is_cut_in_two(letter: str, link: str) -> None:
+    """Not where the bytes end among which a rule looks for its end."""
+    for before in range(4):
+        text = link.format("x" * before + letter * 600, letter * 3)
+        cleaned = clean_text(f"{OPENING}\n{text}\n{ENDING}")  # raises UnicodeDecodeError if it is
+        assert cleaned.splitlines()[0] == OPENING.lower()
+        assert set(cleaned.splitlines()[1]) <= {*"xbacjug: ", letter}
+
+
 def test_a_line_that_came_before_is_judged_once() -> None:
     _kind.cache_clear()
     page = string_array([f"{TITLE}\n{OPENING}\nEditor: Sinta Rahayu\n{ENDING}"] * 3)
