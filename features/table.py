@@ -22,7 +22,7 @@ _HALF: Final = np.uint64(32)
 class HashTable(Generic[Value]):
     """A value for each key; written once, then only read.
 
-    A perfect hash function by "hash and displace" (R. Pagh, 1999): keys are dealt into buckets of two or three, and
+    A perfect hash function by "hash and displace" (R. Pagh, 1999): keys are dealt into buckets of one or two, and
     each bucket has a multiplier, found by trial, that gives each of its keys a slot of its own. So a look-up takes the
     same few passes of numpy whether keys are there or not, at a cost that does not grow with the table; the key in the
     slot is compared in full. (`pyarrow.compute.index_in` would build its table anew at every call.)
@@ -33,7 +33,7 @@ class HashTable(Generic[Value]):
 
     def __init__(self, keys: Keys, values: npt.NDArray[Value], missing: int):
         bits = max((len(keys) + len(keys) // 4).bit_length(), 3)  # four fifths of the slots are taken, or fewer
-        self._shift, self._bucket_shift = np.uint64(64 - bits), np.uint64(66 - bits)
+        self._shift, self._bucket_shift = np.uint64(64 - bits), np.uint64(65 - bits)
         for _ in range(_FUNCTIONS):
             self._factors = _odd_numbers(2 * math.prod(keys.shape[1:]))
             found = _slots_apart(self._mixed(keys), self._bucket_shift, self._shift)
@@ -107,22 +107,23 @@ def _slots_apart(mixed: Numbers, bucket_shift: np.uint64, shift: np.uint64) -> t
     sizes = np.bincount(buckets).take(buckets)
     order = sizes.argsort(kind="stable")[::-1]
     for left in np.split(order, np.bincount(sizes)[:0:-1].cumsum()):
+        numbers, of_bucket = mixed.take(left), buckets.take(left)
         while left.size:
             multiplier = next(trials, None)
             if multiplier is None:
                 return None
-            wanted = ((mixed.take(left) * multiplier) >> shift).view(np.int64)
+            wanted = ((numbers * multiplier) >> shift).view(np.int64)
             claimants = np.arange(left.size)
             claims[wanted] = claimants  # the last one stays
-            of_bucket = buckets.take(left)
-            fails[of_bucket[(claims.take(wanted) != claimants) | taken.take(wanted)]] = True
+            fails[of_bucket.compress((claims.take(wanted) != claimants) | taken.take(wanted))] = True
             failed = fails.take(of_bucket)
             fails[of_bucket] = False
-            placed = left[~failed]
-            slots[placed] = wanted[~failed]
-            taken[slots[placed]] = True
-            multipliers[buckets[placed]] = multiplier
-            left = left[failed]
+            placed = ~failed
+            its_slots = wanted.compress(placed)
+            slots[left.compress(placed)] = its_slots
+            taken[its_slots] = True
+            multipliers[of_bucket.compress(placed)] = multiplier
+            left, numbers, of_bucket = (values.compress(failed) for values in (left, numbers, of_bucket))
     return slots, multipliers
 
 

@@ -28,7 +28,7 @@ SEVERAL: Final = -3  # the code of the first of `Several`; the next ones are -4,
 
 LEARNED: Final = 3 * 2**16  # words that are learned at most, each about 50 bytes: more than 20,000 articles bring
 FEWEST_LEARNED: Final = 512  # words that are waited for before the table is built anew
-SHARE_LEARNED: Final = 1 / 16  # and share of those learned so far: a word is moved to a new table some 16 times at most
+SHARE_LEARNED: Final = 1 / 8  # and share of those learned so far: a word is moved to a new table some 8 times at most
 
 
 @dataclass(frozen=True)
