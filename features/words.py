@@ -27,8 +27,8 @@ UNSEEN: Final = -2  # the code of a word that is not in the table
 SEVERAL: Final = -3  # the code of the first of `Several`; the next ones are -4, -5, ...
 
 LEARNED: Final = 3 * 2**16  # words that are learned at most, each about 50 bytes: more than 20,000 articles bring
-FEWEST_LEARNED: Final = 512  # words that are waited for before the table is built anew
-SHARE_LEARNED: Final = 1 / 8  # and share of those learned so far: a word is moved to a new table some 8 times at most
+FEWEST_OFFERED: Final = 512  # how often words are offered to be learned before the table is built anew
+SHARE_OFFERED: Final = 1 / 8  # and per word learned so far: to look up so many one by one takes as long as to build it
 
 
 @dataclass(frozen=True)
@@ -131,6 +131,7 @@ class Words:
         empty = WordTable(none.packed, no_codes, none.packed_long, no_codes, NONE)
         self._first = empty.with_words({word: columns for word, columns in words.items() if _fits(word)})
         self._waiting: dict[str, tuple[int, ...]] = {}
+        self._offered = 0
         self._learning = threading.Lock()
         self.table = self._first
 
@@ -139,10 +140,12 @@ class Words:
         if not self._learning.acquire(blocking=False):
             return  # another thread is at it; what comes up again will be offered again
         try:
-            self._waiting.update((word, columns) for word, columns in words.items() if _fits(word))
+            fitting = {word: columns for word, columns in words.items() if _fits(word)}
+            self._waiting.update(fitting)
+            self._offered += len(fitting)
             learned = len(self.table) - len(self._first)
-            if len(self._waiting) >= FEWEST_LEARNED + SHARE_LEARNED * learned:
-                waiting, self._waiting = self._waiting, {}
+            if self._offered >= FEWEST_OFFERED + SHARE_OFFERED * learned:
+                waiting, self._waiting, self._offered = self._waiting, {}, 0
                 before = self.table if learned + len(waiting) <= LEARNED else self._first
                 self.table = before.with_words(waiting)
         finally:

@@ -53,8 +53,8 @@ def test_several_after_several() -> None:
 @settings(deadline=None)
 def test_what_is_learned_is_found(first: dict[str, tuple[int, ...]], later: list[dict[str, tuple[int, ...]]]) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(features.words, "FEWEST_LEARNED", 1)
-        patch.setattr(features.words, "SHARE_LEARNED", 0)
+        patch.setattr(features.words, "FEWEST_OFFERED", 1)
+        patch.setattr(features.words, "SHARE_OFFERED", 0)
         table = Words(first)
         known = dict(first)
         for entries in later:
@@ -100,7 +100,7 @@ def test_memory_is_bounded_and_first_words_stay(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_word_met_in_two_batches_is_not_asked_for_in_the_third(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(features.words, "FEWEST_LEARNED", 1)
+    monkeypatch.setattr(features.words, "FEWEST_OFFERED", 1)
     vocabulary = Vocabulary(["mobil", "listrik", "kenal"], 1, known={"mobil": ("mobil",)})
     tokens = split(
         string_array(["mobil listrik dikenal zorvium mobil-listrik mendemonstrasikannya 2024 75-an caf\u00e9\n"])
@@ -119,7 +119,7 @@ def test_a_word_met_in_two_batches_is_not_asked_for_in_the_third(monkeypatch: py
 @settings(deadline=None, max_examples=40)
 def test_learning_changes_no_stem(batches: list[list[str]]) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(features.words, "FEWEST_LEARNED", 1)
+        patch.setattr(features.words, "FEWEST_OFFERED", 1)
         terms = sorted({"fa", "cab", "dede", "abad", "beda"})
         vocabulary = Vocabulary(terms, 1, known={"fa": ("fa",)})
         for batch in batches + batches:
@@ -129,7 +129,7 @@ def test_learning_changes_no_stem(batches: list[list[str]]) -> None:
 
 
 def test_threads_that_learn_find_what_one_finds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(features.words, "FEWEST_LEARNED", 20)
+    monkeypatch.setattr(features.words, "FEWEST_OFFERED", 20)
     monkeypatch.setattr(features.words, "LEARNED", 300)
     names = [f"{a}{b}{c}u" for a in "bdgk" for b in "aio" for c in "lmnrst"]
     vocabulary = Vocabulary(names[::2], 1)
