@@ -21,6 +21,7 @@ Span = tuple[Positions, Positions]  # where spans of bytes begin and where they 
 
 NEWLINE: Final = 0x0A
 SPACE: Final = 0x20
+HYPHEN: Final = 0x2D
 #: Stands for the second and third byte of a blanked symbol, so that characters can still be counted.
 FILLER: Final = 0x7F
 PADDING: Final = 32  # bytes behind a batch: so many can be looked at from any place on
@@ -38,9 +39,9 @@ def table(members: bytes) -> Mask:
 
 LETTERS: Final = b"abcdefghijklmnopqrstuvwxyz"
 DIGITS: Final = b"0123456789"
-#: Bytes that rules hang on: line ends and other control characters, first bytes of symbols, markup, brackets, "://",
-#: "www." and "baca juga".
-_LANDMARKS: Final = table(bytes(range(SPACE)) + b"\xc2\xe2<>&([:wj").tobytes()
+#: Bytes that rules hang on: line ends and other control characters, first bytes of symbols, markup, brackets, hyphens,
+#: "://", "www." and "baca juga".
+_LANDMARKS: Final = table(bytes(range(SPACE)) + b"\xc2\xe2<>&([-:wj").tobytes()
 
 
 def in_words(data: Bytes) -> Mask:

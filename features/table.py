@@ -17,6 +17,7 @@ Numbers = npt.NDArray[np.uint64]
 _FUNCTIONS: Final = 16  # hash functions that are tried for a table, of which the first nearly always does
 _TRIALS: Final = 2048  # multipliers that are tried for the buckets of a table, which takes some hundreds at most
 _HALF: Final = np.uint64(32)
+_ALL_OF: Final = {2: 0x0101, 4: 0x01010101}  # so many bools that are True, as one integer
 
 
 class HashTable(Generic[Value]):
@@ -42,8 +43,9 @@ class HashTable(Generic[Value]):
         else:
             raise ValueError("found keys that no hash function tells apart, expected each once")
         self._slots, self._multipliers = found
-        # A slot that is free, as slot 0 always is, has the value of what is missing.
-        self._keys = np.zeros((1 << bits, *keys.shape[1:]), keys.dtype)
+        # A slot that is free, as slot 0 always is, has the value of what is missing, and a key that has its own slot.
+        self._keys = np.empty((1 << bits, *keys.shape[1:]), keys.dtype)
+        self._keys[:] = keys[0] if len(keys) else 0
         self._values = np.full(1 << bits, missing, values.dtype)
         self._keys[self._slots], self._values[self._slots] = keys, values
 
@@ -62,18 +64,29 @@ class HashTable(Generic[Value]):
 
     def get(self, keys: Keys) -> npt.NDArray[Value]:
         """The value of each of some keys, `missing` for one that is not there: (n,)."""
+        slots, there = self._places(keys)
+        # The slot of another key becomes slot 0. By a product, because a choice (`where`, a mask as index) takes
+        # several times as long where the processor cannot foretell it.
+        slots *= there
+        return self._values.take(slots)
+
+    def find(self, keys: Keys) -> tuple[Positions, npt.NDArray[Value]]:
+        """Which of some keys are there, as places in `keys`, and the values of these: (n_found,) each."""
+        slots, there = self._places(keys)
+        found = there.nonzero()[0] if len(self) else np.zeros(0, np.int64)
+        return found, self._values.take(slots.take(found))
+
+    def _places(self, keys: Keys) -> tuple[Positions, npt.NDArray[np.bool_]]:
+        """The only slot where each key can be, and whether it is there: (n,) each."""
         mixed = self._mixed(keys)
         multiplied = self._multipliers.take((mixed >> self._bucket_shift).view(np.int64))
         multiplied *= mixed
         multiplied >>= self._shift
         slots = multiplied.view(np.int64)
-        differ = self._keys.take(slots, axis=0) != keys
-        if differ.ndim == 2:  # (n, 2) or (n, 4) bools: those of a key as one integer
-            differ = differ.view(f"u{differ.shape[1]}")[:, 0] != 0
-        # The slot of another key becomes slot 0. By a product, because a choice (`where`, a mask as index) takes
-        # several times as long where the processor cannot foretell it.
-        slots *= ~differ
-        return self._values.take(slots)
+        same = self._keys.take(slots, axis=0) == keys
+        if same.ndim == 2:  # (n, 2) or (n, 4) bools: those of a key as one integer
+            same = same.view(f"u{same.shape[1]}")[:, 0] == _ALL_OF[same.shape[1]]
+        return slots, same
 
     def _mixed(self, keys: Keys) -> Numbers:
         """Keys as numbers whose upper bits are well mixed: (n,)."""

@@ -19,6 +19,7 @@ import pyarrow as pa
 from features.arrays import numpy_array, places_of_few
 from features.search import (
     FILLER,
+    HYPHEN,
     NEWLINE,
     PADDING,
     Batch,
@@ -132,17 +133,20 @@ def split(documents: pa.StringArray) -> Tokens:
     Parameters: documents, string array (n_documents,), from `features.clean.clean`.
     """
     data = bytes_of(documents)
-    return _split(_padded(data), offsets_of(documents), places_of_few(data == NEWLINE))
+    newlines, hyphens = (places_of_few(data == sign) for sign in (NEWLINE, HYPHEN))
+    return _split(_padded(data), offsets_of(documents), newlines, hyphens)
 
 
 def split_batch(batch: Batch) -> Tokens:
     """What `split` gives for the documents of a batch, from `features.clean.clean_batch`."""
-    return _split(batch.text, batch.offsets, batch.places_of(NEWLINE))
+    hyphens = batch.places_of(HYPHEN)
+    left = hyphens.compress(batch.data.take(hyphens) == HYPHEN)  # those that no rule of `features.clean` blanked
+    return _split(batch.text, batch.offsets, batch.places_of(NEWLINE), left)
 
 
-def _split(text: Bytes, documents_at: Positions, newlines: Positions) -> Tokens:
+def _split(text: Bytes, documents_at: Positions, newlines: Positions, hyphens: Positions) -> Tokens:
     data = text[: text.size - PADDING]
-    inside = _in_words(text)
+    inside = _in_words(text, hyphens)
     edge = np.empty_like(inside)  # the first byte of each word and, in turn, the one behind its last
     edge[0] = inside[0]
     np.not_equal(inside[1:], inside[:-1], out=edge[1:])
@@ -156,10 +160,9 @@ def _padded(data: Bytes) -> Bytes:
     return np.concatenate((data, np.zeros(PADDING, np.uint8)))
 
 
-def _in_words(text: Bytes) -> Mask:
+def _in_words(text: Bytes, hyphens: Positions) -> Mask:
     """Which bytes are of words; False for those behind the batch: (n_bytes + `PADDING`,)."""
     inside = np.frombuffer(bytearray(text).translate(_IN_WORDS), np.bool_)
-    hyphens = places_of_few(text == ord("-"))
     inside[hyphens] = inside[hyphens - 1] & inside[hyphens + 1]  # before the first byte is the last
     return inside
 

@@ -223,9 +223,8 @@ class Vocabulary:
         neighbours[boundaries(stemmed)] = False
         follows = neighbours.take(known)
         pairs = follows.nonzero()[0]
-        bigrams = self._bigrams.get(self._packed(columns[:-1], columns[1:]).take(pairs))
-        found = (bigrams != UNKNOWN).nonzero()[0]
-        return _Terms(known, columns, pairs.take(found), bigrams.take(found))
+        found, bigrams = self._bigrams.find(self._packed(columns[:-1], columns[1:]).take(pairs))
+        return _Terms(known, columns, pairs.take(found), bigrams)
 
     def _count(self, stemmed: Stemmed) -> Counts:
         n_documents, n_terms = stemmed.titles.size, len(self)

@@ -27,6 +27,10 @@ def test_is_a_dictionary(width: int, data: st.DataObject) -> None:
     found = table.get(rows(asked, width))
     assert found.tolist() == [entries.get(key, MISSING) for key in asked]
     assert found.dtype == np.int32
+    places, values = table.find(rows(asked, width))
+    assert places.tolist() == [place for place, key in enumerate(asked) if key in entries]
+    assert (values == found[places]).all()
+    assert values.dtype == np.int32
     assert table.keys.tolist() == [list(key) for key in entries]
     assert table.values.tolist() == list(entries.values())
     assert len(table) == len(entries)
@@ -53,6 +57,9 @@ def test_is_a_dictionary_of_many_keys(
     expected = np.full(90_000, MISSING)
     expected[numbers] = numbers
     assert (table.get(everything) == expected).all()
+    places, values = table.find(everything)
+    assert places.tolist() == sorted(numbers)
+    assert (values == expected[places]).all()
 
 
 @pytest.mark.parametrize("width", [2, 4])
@@ -67,6 +74,7 @@ def test_keys_that_differ_in_the_upper_bits_of_their_numbers(width: int) -> None
 def test_a_key_that_is_not_there_may_be_zero() -> None:
     table = HashTable(np.arange(1, 50, dtype=np.uint64), np.ones(49, np.bool_), missing=False)
     assert table.get(np.arange(52, dtype=np.uint64)).tolist() == [False] + [True] * 49 + [False] * 2
+    assert table.find(np.arange(52, dtype=np.uint64))[0].tolist() == list(range(1, 50))
 
 
 def test_empty_table_and_no_keys() -> None:
@@ -74,6 +82,8 @@ def test_empty_table_and_no_keys() -> None:
     table = HashTable(none, np.zeros(0, np.int32), MISSING)
     assert table.get(np.arange(3, dtype=np.uint64)).tolist() == [MISSING] * 3
     assert table.get(none).tolist() == []
+    assert [found.tolist() for found in table.find(np.arange(3, dtype=np.uint64))] == [[], []]
+    assert [found.tolist() for found in table.find(none)] == [[], []]
     assert len(table) == 0
 
 
