@@ -131,6 +131,8 @@ def _enclosed(batch: Batch, elements: list[Span], brackets: Positions) -> Span:
     spans = [(begin, next_of(end, begin + 1, batch.data.size + 1)) for begin, end in elements]
     spans.append((begins, next_of(comment_ends, begins + len(opening) + 2, batch.data.size + 1)))
     begin = np.concatenate([start for start, _ in spans])
+    if not begin.size:
+        return begin, begin
     order = begin.argsort(kind="stable")
     begin, end = begin[order], np.concatenate([stop for _, stop in spans])[order]
     whole = (end <= batch.offsets[batch.document_of(begin) + 1]).nonzero()[0]
@@ -148,6 +150,8 @@ def _enclosed(batch: Batch, elements: list[Span], brackets: Positions) -> Span:
 def _has_attributes(batch: Batch, starts: Positions, ends: Positions) -> Mask:
     """Whether each tag is short or has a "=" near its beginning."""
     fits: Mask = ends - starts <= LONGEST_BARE
+    if fits.all():
+        return fits
     unclear = (~fits).nonzero()[0]
     near = starts[unclear, None] + np.arange(LONGEST_BARE)
     fits[unclear] = (batch.data[near] == ord("=")).any(axis=1)
@@ -156,10 +160,13 @@ def _has_attributes(batch: Batch, starts: Positions, ends: Positions) -> Mask:
 
 def _stands(batch: Batch, places: Positions, phrase: bytes) -> Mask:
     """Whether a phrase stands at each place."""
-    same: Mask = np.ones(places.size, np.bool_)
+    left = np.arange(places.size)
     for offset, byte in enumerate(phrase):
-        same &= batch.data.take(places + offset, mode="clip") == byte
-    return same
+        if left.size:  # mostly none is left after the first byte
+            left = left.compress(batch.data.take(places.take(left) + offset, mode="clip") == byte)
+    stands = np.zeros(places.size, np.bool_)
+    stands[left] = True
+    return stands
 
 
 def _entities(batch: Batch, places: Positions) -> Span:
