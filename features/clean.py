@@ -27,6 +27,7 @@ from features.markup import cut_markup
 from features.search import (
     FILLER,
     NEWLINE,
+    PADDING,
     SPACE,
     WINDOW,
     Batch,
@@ -127,6 +128,8 @@ LONGEST_SCHEME: Final = 64  # bytes that are looked at before "://"
 REMEMBERED_LINES: Final = 4096  # distinct lines that open like boilerplate: those of a site come again and again
 TAIL_SHARE: Final = 0.6  # a tail heading cuts only past this share of the text
 
+SEARCHED_FOR_A: Final = 1024  # bytes from the beginning of a document on
+
 _KEPT, _LINE, _TAIL = 0, 1, 2
 _QUOTE: Final = 0x22
 
@@ -142,6 +145,7 @@ def _patterns() -> re.Pattern[str]:
 
 #: The last part of a document, and what joins parts: Arrow scalars, because Arrow looks for pandas to convert a `str`.
 _LINE_END: Final = tuple(string_array(["", "\n"]))
+_A: Final = table(b"a")
 _BLANK: Final = table(b" \n\x7f")
 _LINK_END: Final = table(b" \n\x7f<>()[]\"'")
 _BRACKET_END: Final = table(b")]\n")
@@ -158,7 +162,7 @@ _BRACKET_OPENINGS: Final = openings(BRACKETED)
 class Origins:
     """What the bytes of a batch of cleaned documents were before.
 
-    articles: string array (n_documents,): `title + newline + text + newline`, or without a title if none were given.
+    articles: string array (n_documents,), from `articles_of`.
     places: (n_bytes_cleaned,), where each byte of the cleaned documents, one after the other, stands in `articles`.
     skipped: (n_bytes,), which bytes of `articles` are markup or boilerplate.
     """
@@ -184,12 +188,26 @@ def clean(texts: pa.StringArray, titles: pa.StringArray | None = None) -> pa.Str
 
 def clean_batch(texts: pa.StringArray, titles: pa.StringArray | None = None) -> Batch:
     """The documents that `clean` gives, as one buffer of bytes in which the line ends are known."""
-    return _clean(_joined(texts, titles)).documents
+    return clean_articles(articles_of(texts, titles))
+
+
+def clean_articles(articles: pa.StringArray) -> Batch:
+    """What `clean_batch` gives for texts and titles that are joined already, as `articles_of` does it."""
+    return _clean(articles).documents
+
+
+def articles_of(texts: pa.StringArray, titles: pa.StringArray | None = None) -> pa.StringArray:
+    """Articles in one piece each: `title + newline + text + newline`, or without a title if none are given: (n,).
+
+    Parameters: texts and titles, string arrays (n,); a null counts as empty.
+    """
+    parts = [texts] if titles is None else [titles, texts]
+    return pc.binary_join_element_wise(*parts, *_LINE_END, null_handling="replace", null_replacement="")
 
 
 def clean_with_origins(texts: pa.StringArray, titles: pa.StringArray | None = None) -> tuple[pa.StringArray, Origins]:
     """The documents that `clean` gives, and what their bytes were before."""
-    articles = _joined(texts, titles)
+    articles = articles_of(texts, titles)
     documents, marked, spans, kept = _clean(articles)
     size = bytes_of(articles).size
     places, skipped = np.arange(size), np.zeros(size, np.bool_)
@@ -220,11 +238,6 @@ class _Cleaned(NamedTuple):
     kept: Mask | None
 
 
-def _joined(texts: pa.StringArray, titles: pa.StringArray | None) -> pa.StringArray:
-    parts = [texts] if titles is None else [titles, texts]
-    return pc.binary_join_element_wise(*parts, *_LINE_END, null_handling="replace", null_replacement="")
-
-
 def _clean(articles: pa.StringArray) -> _Cleaned:
     batch = Batch.of(bytearray(bytes_of(pc.ascii_lower(articles))), offsets_of(articles))
     _blank_symbols(batch)
@@ -236,7 +249,7 @@ def _clean(articles: pa.StringArray) -> _Cleaned:
             marked.text = marked.text.copy()
         blank(marked.data, spans)
     # Nearly every text has an "a", which is quickly seen; only where one has none a pattern looks for any letter.
-    if np.logical_or.reduceat(marked.data == ord("a"), marked.offsets[:-1]).all():
+    if _all_have_an_a(marked):
         return _Cleaned(marked, marked, spans, None)
     text = marked.array()
     emptied = pc.invert(pc.match_substring_regex(text, r"\pL"))
@@ -245,6 +258,16 @@ def _clean(articles: pa.StringArray) -> _Cleaned:
     kept = np.array(emptied.to_pylist(), np.bool_)
     documents = pc.if_else(emptied, raw, text)
     return _Cleaned(Batch.of(bytearray(bytes_of(documents)), offsets_of(documents)), marked, spans, kept)
+
+
+def _all_have_an_a(batch: Batch) -> bool:
+    """Whether every document has the letter "a" near its beginning."""
+    starts, ends = batch.offsets[:-1], batch.offsets[1:]
+    is_a = batch.windows(starts, PADDING) == ord("a")
+    first = is_a.argmax(axis=1)
+    later = (~(is_a.any(axis=1) & (starts + first < ends))).nonzero()[0]
+    limits = np.minimum(starts[later] + SEARCHED_FOR_A, ends[later])
+    return bool((until(batch.data, starts[later], limits, _A) < limits).all())
 
 
 def clean_text(text: str) -> str:

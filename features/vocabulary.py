@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from features.arrays import pieces, places_of_few
-from features.clean import clean_batch
+from features.clean import articles_of, clean_articles
 from features.memo import Memo
 from features.pool import StemmingPool
 from features.search import ranges
@@ -195,7 +195,11 @@ class Vocabulary:
         Parameters: texts and titles, string arrays (n_documents,), null for none; pool, processes that share the
         work of stemming words never seen before.
         """
-        return self._count(self.stem(split_batch(clean_batch(texts, titles)), pool))
+        return self.count_articles(articles_of(texts, titles), pool)
+
+    def count_articles(self, articles: pa.StringArray, pool: StemmingPool | None = None) -> Counts:
+        """What `count` gives for texts and titles that are joined already, as `features.clean.articles_of` does it."""
+        return self._count(self.stem(split_batch(clean_articles(articles)), pool))
 
     def occurrences(self, tokens: Tokens, pool: StemmingPool | None = None) -> tuple[Counts, Occurrences]:
         """What `count` gives for the words of a batch, and where each term that it counts stands."""

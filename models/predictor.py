@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from features.pool import StemmingPool
-from features.strings import string_array
+from features.strings import article_array
 from features.vocabulary import Vocabulary
 from models.explanation import Explanation, explain
 from models.scoring import Labels, Scorer
@@ -125,8 +125,9 @@ class Predictor:
             raise ValueError(f"found {len(heads)} titles for {len(texts)} texts, expected one a text")
 
         def label(bounds: tuple[int, int], pool: StemmingPool | None = None) -> Labels:
-            part = None if heads is None else string_array(heads[slice(*bounds)])
-            return self.label(string_array(texts[slice(*bounds)]), part, pool)
+            part = None if heads is None else heads[slice(*bounds)]
+            counts = self._vocabulary.count_articles(article_array(texts[slice(*bounds)], part), pool)
+            return self._scorer.labels(counts, self._limits)
 
         if workers == 1:
             return [prediction for bounds in _batches(texts) for prediction in self._predictions(label(bounds))]
@@ -177,7 +178,8 @@ class Predictor:
             for number in set(numbers.tolist())
         }
         primaries = (*names, None)  # the place -1 stands for none
-        rows = map(dict, map(zip, repeat(names), labels.probabilities.tolist()))
+        columns = map(zip, map(repeat, names), labels.probabilities.T.tolist())  # (name, probability) by sector
+        rows = map(dict, zip(*columns, strict=True))
         return [
             Prediction(chosen[number], primaries[primary], probabilities, coverage)
             for number, primary, probabilities, coverage in zip(

@@ -334,6 +334,15 @@ def test_a_document_ends_in_a_newline_and_keeps_a_letter(text: str) -> None:
     assert not any(map(str.isalpha, text)) or any(map(str.isalpha, cleaned))
 
 
+@pytest.mark.parametrize("neighbour", ["apa", "", "1 2 3", "\n\nbumi", "zzz " * 500 + "a", "zzz " * 500])
+def test_what_is_left_of_a_document_does_not_depend_on_its_neighbours(neighbour: str) -> None:
+    """Of a byline alone the name stays; the letters that count are its own."""
+    texts = ["Editor: Budi", neighbour, "Editor: Sri\n" + "zzz " * 500 + "a", neighbour, "Editor: Budi"]
+    assert clean(string_array(texts)).to_pylist() == [clean_text(text) for text in texts]
+    assert "budi" in clean_text(texts[0])
+    assert "sri" not in clean_text(texts[2])
+
+
 def test_ordinary_written_articles_lose_nothing(bundled: Corpus) -> None:
     """Few of the bundled articles but the scraped ones have boilerplate; of the others every line stays."""
     written = bundled.select(number for number, style in enumerate(bundled.styles) if style != "scraped")
