@@ -128,7 +128,7 @@ LONGEST_SCHEME: Final = 64  # bytes that are looked at before "://"
 REMEMBERED_LINES: Final = 4096  # distinct lines that open like boilerplate: those of a site come again and again
 TAIL_SHARE: Final = 0.6  # a tail heading cuts only past this share of the text
 
-SEARCHED_FOR_A: Final = 1024  # bytes from the beginning of a document on
+SEARCHED_FOR_A: Final = 256  # bytes from the beginning of a document on
 
 _KEPT, _LINE, _TAIL = 0, 1, 2
 _QUOTE: Final = 0x22
@@ -187,7 +187,7 @@ def clean(texts: pa.StringArray, titles: pa.StringArray | None = None) -> pa.Str
 
 
 def clean_batch(texts: pa.StringArray, titles: pa.StringArray | None = None) -> Batch:
-    """The documents that `clean` gives, as one buffer of bytes in which the line ends are known."""
+    """The documents that `clean` gives, as one buffer of bytes in which line ends and hyphens are known."""
     return clean_articles(articles_of(texts, titles))
 
 
@@ -248,7 +248,8 @@ def _clean(articles: pa.StringArray) -> _Cleaned:
         if marked is batch:
             marked.text = marked.text.copy()
         blank(marked.data, spans)
-    # Nearly every text has an "a", which is quickly seen; only where one has none a pattern looks for any letter.
+    # Nearly every text has an "a", which is quickly seen; only where one has none near its beginning a
+    # pattern looks for any letter.
     if _all_have_an_a(marked):
         return _Cleaned(marked, marked, spans, None)
     text = marked.array()

@@ -39,8 +39,8 @@ def table(members: bytes) -> Mask:
 
 LETTERS: Final = b"abcdefghijklmnopqrstuvwxyz"
 DIGITS: Final = b"0123456789"
-#: Bytes that rules hang on: line ends and other control characters, first bytes of symbols, markup, brackets, hyphens,
-#: "://", "www." and "baca juga".
+#: Bytes that rules hang on: line ends and other control characters, first bytes of symbols, markup, brackets, "://",
+#: "www." and "baca juga"; and hyphens, which `features.tokens` asks for.
 _LANDMARKS: Final = table(bytes(range(SPACE)) + b"\xc2\xe2<>&([-:wj").tobytes()
 
 
@@ -91,7 +91,7 @@ class Batch:
     ----------
     text: documents one after the other, each ending in a newline, and newlines behind: (n_bytes + `PADDING`,).
     offsets: where in it each document begins, and where the last ends: (n_documents + 1,).
-    places: where the landmarks are. signs: the bytes there, both (n_landmarks,).
+    places: where the landmarks are. signs: the bytes found there, which may be blanked since; both (n_landmarks,).
     cut: where what was taken out stood in the batch that this one was made from, if it was made by `without`.
     """
 

@@ -45,7 +45,10 @@ def article_array(texts: Sequence[str], titles: Sequence[str] | None = None) -> 
             bounds.append(len(data))
     else:
         for title, text in zip(titles, texts, strict=True):
-            data += f"{title}\n{text}\n".encode("utf-8", "replace")
+            data += title.encode("utf-8", "replace")
+            data += b"\n"
+            data += text.encode("utf-8", "replace")
+            data += b"\n"
             bounds.append(len(data))
     return _array(data, bounds)
 

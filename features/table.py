@@ -43,7 +43,8 @@ class HashTable(Generic[Value]):
         else:
             raise ValueError("found keys that no hash function tells apart, expected each once")
         self._slots, self._multipliers = found
-        # A slot that is free, as slot 0 always is, has the value of what is missing, and a key that has its own slot.
+        # A slot that is free, as slot 0 always is, has the value of what is missing, and the first key,
+        # whose own slot is another.
         self._keys = np.empty((1 << bits, *keys.shape[1:]), keys.dtype)
         self._keys[:] = keys[0] if len(keys) else 0
         self._values = np.full(1 << bits, missing, values.dtype)

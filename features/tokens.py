@@ -140,7 +140,7 @@ def split(documents: pa.StringArray) -> Tokens:
 def split_batch(batch: Batch) -> Tokens:
     """What `split` gives for the documents of a batch, from `features.clean.clean_batch`."""
     hyphens = batch.places_of(HYPHEN)
-    left = hyphens.compress(batch.data.take(hyphens) == HYPHEN)  # those that no rule of `features.clean` blanked
+    left = hyphens.compress(batch.data.take(hyphens) == HYPHEN)  # a rule of `features.clean` may have blanked some
     return _split(batch.text, batch.offsets, batch.places_of(NEWLINE), left)
 
 

@@ -309,13 +309,19 @@ def test_a_line_that_came_before_is_judged_once() -> None:
 
 @given(st.lists(articles, max_size=5))
 def test_a_batch_splits_as_its_documents_do(texts: list[str]) -> None:
-    """Though it knows its line ends from before what was cut out of it, and blanked."""
+    """Though it knows its line ends and hyphens from before what was cut out of it, and blanked."""
     batch = clean_batch(string_array(texts))
     assert batch.array().equals(clean(string_array(texts)))
     apart, together = split(batch.array()), split_batch(batch)
     assert together.distinct == apart.distinct
     for positions in ("numbers", "starts", "lengths", "offsets", "titles"):
         assert getattr(together, positions).tolist() == getattr(apart, positions).tolist()
+
+
+def test_a_carriage_return_ends_a_line() -> None:
+    batch = clean_batch(string_array(["Harga gabah\rPetani di Jawa panen.\rEditor: Budi\rLagi kata."]))
+    assert batch.array().to_pylist()[0].split() == ["harga", "gabah", "petani", "di", "jawa", "panen.", "lagi", "kata."]
+    assert split_batch(batch).titles.tolist() == [2]
 
 
 @given(articles, articles)

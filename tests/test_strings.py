@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -28,6 +30,14 @@ def test_articles_are_what_joining_arrays_gives(articles: list[tuple[str, str]])
     titles, bodies = [title for title, _ in articles], [body for _, body in articles]
     assert article_array(bodies) == articles_of(string_array(bodies))
     assert article_array(bodies, titles) == articles_of(string_array(bodies), string_array(titles))
+
+
+def test_a_string_of_another_class_is_what_it_holds() -> None:
+    class Title(StrEnum):
+        FARM = "Harga gabah"
+
+    assert article_array([Title.FARM], [Title.FARM]).to_pylist() == ["Harga gabah\nHarga gabah\n"]
+    assert string_array([Title.FARM]).to_pylist() == ["Harga gabah"]
 
 
 def test_lone_surrogate_becomes_a_question_mark() -> None:
