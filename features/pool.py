@@ -21,7 +21,8 @@ from typing import Final, Self
 
 from features.stems import stem_words
 
-# Starting two processes costs as much as stemming this many words: most are names, settled by the filter.
+# A new word takes some ten microseconds, most being names that the filter settles; a process begins in a tenth of a
+# second. Where so many words were new, many more are on their way.
 WORTH_PROCESSES: Final = 4000  # new words, over all calls of at least `WORTH_ASKING`, after which they are started
 WORTH_ASKING: Final = 500  # words; fewer are stemmed sooner than it is their turn. So many are sent at a time
 _PROGRAM: Final = "import sys; sys.path[:] = sys.argv[1:]; from features.pool import serve; serve()"
