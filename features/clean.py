@@ -127,7 +127,6 @@ RELATED_BYTES: Final = 512  # and bytes: so far is looked for their end
 LONGEST_SCHEME: Final = 64  # bytes that are looked at before "://"
 REMEMBERED_LINES: Final = 4096  # distinct lines that open like boilerplate: those of a site come again and again
 TAIL_SHARE: Final = 0.6  # a tail heading cuts only past this share of the text
-
 SEARCHED_FOR_A: Final = 256  # bytes from the beginning of a document on
 
 _KEPT, _LINE, _TAIL = 0, 1, 2
@@ -248,8 +247,8 @@ def _clean(articles: pa.StringArray) -> _Cleaned:
         if marked is batch:
             marked.text = marked.text.copy()
         blank(marked.data, spans)
-    # Nearly every text has an "a", which is quickly seen; only where one has none near its beginning a
-    # pattern looks for any letter.
+    # Nearly every text has an "a" near its beginning, which is quickly seen; only where one has none a pattern looks
+    # for any letter.
     if _all_have_an_a(marked):
         return _Cleaned(marked, marked, spans, None)
     text = marked.array()

@@ -67,6 +67,8 @@ class _Visitor(Protocol):
 def quicken(stemmer: Any) -> None:
     """Exchange the visitors of a PySastrawi stemmer for faster ones; nothing else of PySastrawi is touched.
 
+    A visitor that another version may have, and that is not known here, stays as it is.
+
     For words of `[a-z0-9-]` alone: what is left of one means itself as a regular expression. Parameters: stemmer, a
     `Sastrawi.Stemmer.Stemmer.Stemmer`.
     """
@@ -77,7 +79,9 @@ def quicken(stemmer: Any) -> None:
     def faster(visitor: Any) -> _Visitor:
         if hasattr(visitor, "disambiguators"):
             return _PrefixRule(visitor, roots, removal)
-        return _AffixRule(visitor, _KINDS[type(visitor).__name__], removal)
+        kind = _KINDS.get(type(visitor).__name__)
+        unchanged: _Visitor = visitor
+        return unchanged if kind is None else _AffixRule(visitor, kind, removal)
 
     provider.suffix_visitors = [faster(visitor) for visitor in provider.suffix_visitors]
     rules = [(_needs(visitor), faster(visitor)) for visitor in provider.prefix_visitors]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import importlib
-import random
-from collections.abc import Iterator
+import itertools
 from typing import Any
 
 import pytest
@@ -13,30 +12,7 @@ from hypothesis import strategies as st
 
 from features.sastrawi import NEEDS, _needs, quicken
 from features.stems import stem_words
-
-PREFIXES = (
-    *("", "di", "ke", "se", "ku", "kau", "be", "ber", "bel", "te", "ter", "me", "mem", "mempe", "men", "meng", "menge"),
-    *("meny", "pe", "pem", "pen", "peng", "penge", "peny", "per", "pel", "diper", "keber"),
-)
-SUFFIXES = (
-    "",
-    "i",
-    "an",
-    "kan",
-    "is",
-    "isme",
-    "isasi",
-    "ku",
-    "mu",
-    "nya",
-    "lah",
-    "kah",
-    "tah",
-    "pun",
-    "-nya",
-    "---lah",
-)
-INFIXES = ("", "er", "el", "em", "in")
+from tests.test_stems import generated, stemmer
 
 
 def new_stemmer() -> Any:
@@ -46,44 +22,26 @@ def new_stemmer() -> Any:
 
 @pytest.fixture(scope="module")
 def plain() -> Any:
-    return new_stemmer()
+    return stemmer()
 
 
 @pytest.fixture(scope="module")
 def quick() -> Any:
-    stemmer = new_stemmer()
-    quicken(stemmer)
-    return stemmer
+    quickened = new_stemmer()
+    quicken(quickened)
+    return quickened
 
 
-def steps(stemmer: Any, word: str) -> tuple[str, list[tuple[str, ...]]]:
+def steps(by: Any, word: str) -> tuple[str, list[tuple[str, ...]]]:
     """The stem of a word, and what was taken off on the way: before, after, the letters, their kind."""
     context_of = importlib.import_module("Sastrawi.Stemmer.Context.Context").Context
-    context = context_of(word, stemmer.get_dictionary(), stemmer.visitor_provider)
+    context = context_of(word, by.get_dictionary(), by.visitor_provider)
     context.execute()
     return context.result, [(it.subject, it.result, it.removedPart, it.affixType) for it in context.removals]
 
 
-def affixed(stemmer: Any, seed: int, n: int) -> Iterator[str]:
-    """Words of up to two prefixes and suffixes about a root, a changed one or none; infixes, doubling."""
-    source = random.Random(seed)
-    roots = sorted(root for root in stemmer.get_dictionary().words if root.isalpha() and root.isascii())
-    for _ in range(n):
-        root = source.choice(roots) if source.random() < 0.8 else "".join(source.choices("abcdegikmnprstuy", k=4))
-        if source.random() < 0.3:
-            root = root[0] + source.choice(INFIXES) + root[1 + source.randrange(2) :]
-        word = "".join(
-            [
-                *(source.choice(PREFIXES) for _ in range(source.randrange(3))),
-                root[source.randrange(2) if source.random() < 0.3 else 0 :],
-                *(source.choice(SUFFIXES) for _ in range(source.randrange(3))),
-            ]
-        )
-        yield f"{word}-{word}" if source.random() < 0.1 else word
-
-
 def test_every_step_is_sastrawis(plain: Any, quick: Any) -> None:
-    for word in affixed(plain, seed=0, n=8000):
+    for word in itertools.islice(generated(seed=9), 8000):
         assert steps(quick, word) == steps(plain, word)
         assert quick.stem_word(word) == plain.stem_word(word)
 
@@ -104,7 +62,7 @@ def test_a_rule_changes_only_words_that_begin_as_it_needs(plain: Any) -> None:
         visitor for visitor in plain.visitor_provider.get_prefix_visitors() if getattr(visitor, "disambiguators", ())
     ]
     changed = set()
-    for word in ("belajar", *affixed(plain, seed=1, n=4000)):
+    for word in itertools.islice(generated(seed=10), 4000):
         for rule in rules:
             if any(form.disambiguate(word) is not None for form in rule.disambiguators):
                 letters, place = _needs(rule)
@@ -118,6 +76,15 @@ def test_a_rule_of_another_version_is_always_tried() -> None:
     visitor = type("PrefixDisambiguator", (), {"disambiguators": [rule()]})
     assert _needs(visitor()) == ("", 0)
     assert _needs(object()) == ("", 0)
+
+
+def test_a_visitor_of_another_version_stays_as_it_is() -> None:
+    other = new_stemmer()
+    visitor = type("RemoveNewSuffix", (), {"visit": lambda self, context: None})()
+    other.visitor_provider.suffix_visitors.append(visitor)
+    quicken(other)
+    assert other.visitor_provider.get_suffix_visitors()[-1] is visitor
+    assert other.stem_word("mempelajari") == "ajar"
 
 
 def test_no_other_stemmer_is_changed(quick: Any) -> None:
