@@ -46,8 +46,9 @@ from data.corpus import Corpus, read_corpus
 from data.duplicates import deduplicate
 from data.sectors import read_sectors
 from features.clean import clean
+from features.fold import fold
 from features.strings import string_array
-from features.tokens import fold, split
+from features.tokens import split
 from models.store import read_model
 from predict import SHIPPED_MODEL
 

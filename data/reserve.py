@@ -21,8 +21,9 @@ import pyarrow.parquet as pq
 from data.corpus import Corpus
 from features.arrays import arrow_array, numpy_array
 from features.clean import clean
+from features.fold import fold
 from features.strings import string_array
-from features.tokens import fold, split
+from features.tokens import split
 
 RESERVED: Final = 0.1
 """The share of the articles that is reserved in a run that is recorded."""

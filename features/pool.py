@@ -1,111 +1,88 @@
-"""Processes that share the work of stemming words never seen before.
+"""Processes that share the work on words never seen before.
 
-A process is `python -c ...` with two pipes: a line of words comes in, a line of their stems goes out, and the end of
-the input ends it. So it imports nothing but the stemmer, whatever script asks for it; Ctrl-C does not reach it; and it
-does not outlive the process that started it. (A process pool of the standard library imports the caller's script.)
+A process is `python -c ...` with two pipes: words come in, what is wanted of them goes out, and the end of the input
+ends it (see `features.pool_process`). So it imports nothing but what works on words, whatever script asks for it;
+Ctrl-C does not reach it; and it does not outlive the process that started it. (A process pool of the standard library
+imports the caller's script.)
 """
 
 from __future__ import annotations
 
-import os
+import pickle
 import subprocess
 import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import suppress
-from itertools import chain
-from queue import SimpleQueue
-from typing import Final, Self
+from typing import Final, Generic, Self, TypeVar
 
-from features.stems import stem_words
+Value = TypeVar("Value")
 
 # A new word takes some ten microseconds, most being names that the filter settles; a process begins in a tenth of a
 # second. Where so many words were new, many more are on their way.
 WORTH_PROCESSES: Final = 4000  # new words, over all calls of at least `WORTH_ASKING`, after which they are started
-WORTH_ASKING: Final = 500  # words; fewer are stemmed sooner than it is their turn. So many are sent at a time
-_PROGRAM: Final = "import sys; sys.path[:] = sys.argv[1:]; from features.pool import serve; serve()"
+WORTH_ASKING: Final = 500  # words; fewer are done sooner than it is their turn
+_PROGRAM: Final = "import sys; sys.path[:] = sys.argv[1:]; from features.pool_process import serve; serve()"
 
 
-class StemmingPool:
-    """Processes that share the work of stemming words never seen before; a context manager.
+class WordPool(Generic[Value]):
+    """Processes that share the work on words never seen before; a context manager.
 
-    No process is started before thousands of words have had to be stemmed; from then on they stay until the
-    pool is closed. Safe under threads. What a process that died was asked for is stemmed here.
+    No process is started before thousands of words have been asked for; from then on they stay until the pool is
+    closed. Safe under threads. What a process is not there for, or no longer, is done here.
 
-    Args:
-        workers: how many processes, at least 1; with 1 none is ever started.
-
-    Raises:
-        ValueError: `workers` is below 1.
+    Parameters: work, from words without line breaks to a value for each, which depends on that word alone; every
+    process gets a copy of it, by pickle. workers: how many processes; with 1 none is ever started.
+    Raises ValueError if `workers` is below 1.
     """
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, work: Callable[[Sequence[str]], list[Value]], workers: int) -> None:
         if workers < 1:
             raise ValueError(f"workers: found {workers}, expected at least 1")
+        self.work = work
         self.workers = workers
         self._asked = 0
         self._starting = threading.Lock()
-        self._processes: list[_Process] = []
-        self._idle: SimpleQueue[_Process] = SimpleQueue()
-        self._askers: ThreadPoolExecutor | None = None
-        self._sharing = threading.Lock()
-        # Batches that are stemmed side by side have many new words in common, and each is asked for once: a word may
-        # be looked for in the memo, asked for by another thread, and back, before it is asked for here.
-        self._calls: deque[_Call] = deque(maxlen=workers + 2)
+        self._processes: list[_Process[Value]] = []
 
-    def stem(self, words: Sequence[str]) -> list[str]:
-        """Sastrawi's stem of every token of `[a-z0-9-]`, in the order given."""
-        askers = self._started(len(words))
-        if askers is None:
-            return stem_words(words)
-        stem_of: dict[str, str] = {}
-        with self._sharing:
-            own = dict.fromkeys(words)
-            shared: list[tuple[_Call, set[str]]] = []
-            for call in self._calls:
-                if common := call.places.keys() & own.keys():
-                    shared.append((call, common))
-                    for word in common:
-                        del own[word]
-            last = _Call(list(own), self._ask, askers)
-            if own:
-                self._calls.append(last)
-        for call, its in (*shared, (last, last.places)):
-            stems = call.stems()
-            stem_of.update((word, stems[call.places[word]]) for word in its)
-        return [stem_of[word] for word in words]
+    def map(self, words: Sequence[str]) -> list[Value]:
+        """The value of every word, in the order given: what `work` gives for them."""
+        processes = self._started(len(words))
+        if not processes:
+            return self.work(words)
+        values: list[Value] = []
+        while len(values) < len(words) and not all(process.ready for process in processes):
+            values += self.work(words[len(values) : len(values) + WORTH_ASKING])
+        left = words[len(values) :]
+        size = -(-len(left) // len(processes))
+        shares = [left[size * number : size * (number + 1)] for number in range(len(processes))]
+        answers = [process.ask(share) for process, share in zip(processes, shares, strict=True)]
+        for share, answer in zip(shares, answers, strict=True):
+            try:
+                values += answer.result()
+            except _Died:
+                values += self.work(share)
+        return values
 
-    def _ask(self, words: Sequence[str]) -> list[str]:
-        process = self._idle.get()  # never waits: there are as many askers as processes
-        try:
-            return process.stem(words)
-        finally:
-            self._idle.put(process)
-
-    def _started(self, asked: int) -> ThreadPoolExecutor | None:
+    def _started(self, asked: int) -> list[_Process[Value]]:
+        """The processes, if so many words make it worth while to ask them."""
         if self.workers == 1 or asked < WORTH_ASKING:
-            return None
+            return []
         with self._starting:
             self._asked += asked
-            if self._askers is None and self._asked >= WORTH_PROCESSES:
-                self._processes = [_Process() for _ in range(self.workers)]
-                for process in self._processes:
-                    self._idle.put(process)
-                self._askers = ThreadPoolExecutor(self.workers, thread_name_prefix="stem")
-            return self._askers
+            if not self._processes and self._asked >= WORTH_PROCESSES:
+                work = pickle.dumps(self.work)
+                self._processes = [_Process(work) for _ in range(self.workers)]
+            return self._processes
 
     def close(self) -> None:
         """End the processes, if any were started."""
         with self._starting:
-            if self._askers is not None:
-                self._askers.shutdown(cancel_futures=True)
-                self._askers = None
             for process in self._processes:
                 process.close()
-            self._calls.clear()
-            self._processes, self._idle = [], SimpleQueue()
+            self._processes = []
 
     def __enter__(self) -> Self:
         return self
@@ -114,66 +91,74 @@ class StemmingPool:
         self.close()
 
 
-class _Call:
-    """Distinct words that are being stemmed, or were just now.
+class _Died(Exception):
+    """A process ended before it answered."""
 
-    places: each word's place in `stems`.
+
+class _Process(Generic[Value]):
+    """One process, which any number of threads may ask; it answers one after the other.
+
+    Parameters: work, pickled. ready: whether it can be asked by now.
     """
 
-    def __init__(self, words: list[str], ask: Callable[[Sequence[str]], list[str]], askers: Executor) -> None:
-        self.places = dict(zip(words, range(len(words)), strict=True))
-        # In small parts, so that no process is idle while another still has several to go, whoever asked for them.
-        parts = [words[first : first + WORTH_ASKING] for first in range(0, len(words), WORTH_ASKING)]
-        self._parts = [askers.submit(ask, part) for part in parts]
-
-    def stems(self) -> list[str]:
-        """The stem of every word, once it is there."""
-        return list(chain.from_iterable(part.result() for part in self._parts))
-
-
-class _Process:
-    """One process, which one thread at a time may ask."""
-
-    def __init__(self) -> None:
+    def __init__(self, work: bytes) -> None:
+        self.ready = False
         self._process = subprocess.Popen(
             [sys.executable, "-c", _PROGRAM, *(entry for entry in sys.path if isinstance(entry, str))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            text=True,
-            encoding="ascii",
             start_new_session=True,  # so that Ctrl-C reaches only whoever will close this
         )
+        self._asking = threading.Lock()
+        self._asked: deque[tuple[int, Future[list[Value]]]] = deque()  # of how many words, and what will be said
+        self._died = False
+        # It takes each answer as soon as it is there, so that the process, and who writes to it, never wait for good.
+        self._reader = threading.Thread(target=self._read, args=(work,), name="words", daemon=True)
+        self._reader.start()
 
-    def stem(self, words: Sequence[str]) -> list[str]:
-        """The stems of some words, in order."""
+    def ask(self, words: Sequence[str]) -> Future[list[Value]]:
+        """The values of some words, when they are there; raises `_Died` instead if they never will be."""
+        assert self._process.stdin is not None
+        answer: Future[list[Value]] = Future()
+        with self._asking:
+            if self._died:
+                answer.set_exception(_Died())
+            elif not words:
+                answer.set_result([])
+            else:
+                self._asked.append((len(words), answer))
+                with suppress(OSError):  # it has died, as the reader is about to find out
+                    pickle.dump("\n".join(words), self._process.stdin)
+                    self._process.stdin.flush()
+        return answer
+
+    def _read(self, work: bytes) -> None:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        try:
-            self._process.stdin.write(" ".join(words) + "\n")
+        # Whatever is wrong with what it says (a start-up file of this Python may print, too), it is of no use then.
+        with suppress(Exception):
+            self._process.stdin.write(work)
             self._process.stdin.flush()
-        except OSError:
-            return stem_words(words)  # it died
-        stems = self._process.stdout.readline().split()
-        return stems if len(stems) == len(words) else stem_words(words)
+            self.ready = pickle.load(self._process.stdout) is None
+            while self.ready:
+                values = pickle.load(self._process.stdout)
+                n_words, answer = self._asked[0]
+                if len(values) != n_words:
+                    break
+                self._asked.popleft()
+                answer.set_result(values)
+        self._process.kill()
+        with self._asking:
+            self._died = self.ready = True
+        for _, answer in self._asked:
+            answer.set_exception(_Died())
 
     def close(self) -> None:
         """End it."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        with suppress(OSError):  # it may have died with a line unread
-            self._process.stdin.close()
-        self._process.stdout.close()
+        self._process.kill()
+        self._reader.join()
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            with suppress(OSError):  # what it has not read is lost
+                pipe.close()
         self._process.wait()
-
-
-def serve() -> None:
-    """The work of a process: stems the words of each line of standard input."""
-    if sys.platform == "linux":
-        # A core that goes to and fro between this and whoever asks forgets what it had in its cache.
-        with suppress(OSError):  # some sandboxes do not allow it
-            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-    try:
-        for line in sys.stdin:
-            print(" ".join(stem_words(line.split())), flush=True)
-    except BrokenPipeError:
-        os._exit(1)  # whoever asked is gone: at once, before the interpreter tries to write the rest

@@ -12,16 +12,11 @@ import importlib
 import re
 import threading
 from collections.abc import Callable, Container, Mapping, Sequence
-from dataclasses import dataclass
-from importlib import metadata
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import Final, NamedTuple
 
 from features.memo import Memo
 from features.sastrawi import quicken
-
-if TYPE_CHECKING:
-    from features.pool import StemmingPool
 
 # Rule of admission. Sastrawi gives the word the root of an unrelated word (`busan` -> `bus`, `senilai` ->
 # `nila`, a fish) or no word at all (`gerakan` -> `gera`), and the word is (1) the name of a place, an agency,
@@ -169,6 +164,10 @@ _LONGEST_AFFIXES: Final = _PREFIX_STEPS * 5 + 3 + 3 + 5
 _LONGEST_REMEMBERED: Final = 64
 
 
+#: Whether another process, which this one works for, has checked which Sastrawi is installed.
+distributions_checked = False
+
+
 class SastrawiError(ImportError):
     """PySastrawi is missing, too old, or overwritten by the abandoned distribution Sastrawi."""
 
@@ -236,12 +235,11 @@ class Stems:
         """
         return self._memo.get(word) or self.stems((word,))[0]
 
-    def stems(self, words: Sequence[str], pool: StemmingPool | None = None) -> list[tuple[str, ...]]:
-        """The stems of every token, in the order given; with a pool or without, the result is the same.
+    def stems(self, words: Sequence[str]) -> list[tuple[str, ...]]:
+        """The stems of every token, in the order given.
 
         Args:
             words: tokens.
-            pool: processes to share the work of words that are left for Sastrawi.
 
         Raises:
             TypeError: `words` is one string.
@@ -254,15 +252,15 @@ class Stems:
         new = list(dict.fromkeys([word for word, stems in pairs if stems is None]))
         if not new:
             return [stems for stems in remembered if stems is not None]
-        worked_out = self._work_out(new, pool)
+        worked_out = self._work_out(new)
         self._memo.update({word: stems for word, stems in worked_out.items() if len(word) <= _LONGEST_REMEMBERED})
         return [worked_out[word] if stems is None else stems for word, stems in pairs]
 
-    def _work_out(self, words: Sequence[str], pool: StemmingPool | None) -> dict[str, tuple[str, ...]]:
+    def _work_out(self, words: Sequence[str]) -> dict[str, tuple[str, ...]]:
         """The stems of distinct tokens that the memo lacks."""
         plain = _PLAIN.fullmatch
         asked = [word for word in words if plain(word)]
-        stemmed = (stem_words if pool is None else pool.stem)(asked)
+        stemmed = stem_words(asked)
         stems: dict[str, tuple[str, ...]] = dict(zip(asked, zip(stemmed), strict=True))  # each a tuple of one
         if len(asked) < len(words):
             stems = {word: stems.get(word, (word,)) for word in words}
@@ -271,14 +269,13 @@ class Stems:
         }
         if split:
             parts = list(dict.fromkeys(part for several in split.values() for part in several))
-            of_part = dict(zip(parts, self.stems(parts, pool), strict=True))
+            of_part = dict(zip(parts, self.stems(parts), strict=True))
             for word, several in split.items():
                 stems[word] = tuple(stem for part in several for stem in of_part[part]) or (word,)
         return stems
 
 
-@dataclass(frozen=True, slots=True)
-class _Sastrawi:
+class _Sastrawi(NamedTuple):
     """Sastrawi's stemmer, with the roots it knows."""
 
     stem_word: Callable[[str], str]
@@ -397,7 +394,8 @@ def _sastrawi() -> _Sastrawi:
 
 @functools.cache
 def _build() -> _Sastrawi:
-    check_distributions(_version("PySastrawi"), _version("Sastrawi"))
+    if not distributions_checked:
+        check_distributions(_version("PySastrawi"), _version("Sastrawi"))
     # The package has no types: imported by name, its members are Any.
     factory = importlib.import_module("Sastrawi.Stemmer.StemmerFactory")
     stemmer = factory.StemmerFactory().create_stemmer().delegatedStemmer  # what the unbounded cache wraps
@@ -407,6 +405,8 @@ def _build() -> _Sastrawi:
 
 
 def _version(distribution: str) -> str | None:
+    from importlib import metadata  # which takes as long to import as all the rest that stems need
+
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:

@@ -1,12 +1,11 @@
 """Split cleaned documents into words, whole batches at a time.
 
 `split` finds the words of a batch in one buffer of bytes and numbers the distinct ones; Python then meets each distinct
-word once. What bytes cannot tell (accents, other alphabets, numbers) is settled there, by `fold`.
+word once. What bytes cannot tell (accents, other alphabets, numbers) is settled there, by `features.fold`.
 """
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -38,7 +37,6 @@ from features.strings import string_array
 LONGEST_TITLE: Final = 200  # characters
 SHORT: Final = 16  # bytes of a short word at most; of the words of the bundled articles one in 2,000 is longer
 LONG: Final = PADDING  # bytes of a long word at most, 32; those that are longer still are hardly words
-_HYPHENS: Final = dict.fromkeys(map(ord, "\u2010\u2011\ufe58\ufe63\uff0d\u00ad"), "-") | {0xAD: None}
 
 #: For `translate`: which bytes are of words, before hyphens are looked at.
 _IN_WORDS: Final = in_words(np.arange(256, dtype=np.uint8)).tobytes()
@@ -192,23 +190,3 @@ def _title_lengths(
         fits[unclear] = np.add.reduceat(characters, sizes.cumsum() - sizes, dtype=np.int64) <= LONGEST_TITLE
     titles[documents] = np.where(fits & (after < offsets[documents + 1]), after - first, 0)
     return titles
-
-
-def fold(word: str) -> tuple[str, ...]:
-    """The lower-case words without accents that a word of the cleaned text stands for: mostly itself, maybe none.
-
-    Compatibility characters are decomposed (Unicode normalization form KD), marks and invisible characters dropped,
-    and what then is no letter, digit or inner hyphen parts words. Words without a letter (numbers) are dropped.
-    Folding a folded word changes nothing.
-    """
-    if word.isascii():
-        if word.isalpha():
-            return (word,)
-        parts = word.replace("--", " ").split()
-    else:
-        plain = unicodedata.normalize("NFKD", word.translate(_HYPHENS)).casefold()
-        plain = unicodedata.normalize("NFKD", plain).translate(_HYPHENS)
-        plain = "".join(c for c in plain if unicodedata.category(c) not in ("Mn", "Me", "Cf"))
-        parts = "".join(c if c.isalnum() or c == "-" else " " for c in plain).replace("--", " ").split()
-    stripped = (part.strip("-") for part in parts)
-    return tuple(part for part in stripped if any(map(str.isalpha, part)))

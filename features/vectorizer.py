@@ -15,12 +15,13 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from features.clean import clean_batch
-from features.pool import StemmingPool
+from features.columns import UNKNOWN, stems_of
+from features.pool import WordPool
 from features.stems import Stems
 from features.strings import string_array
-from features.tokens import fold, split_batch
-from features.vocabulary import Counts, Stemmed, Vocabulary, boundaries, expand, stems_of
-from features.words import UNKNOWN, coded
+from features.tokens import split_batch
+from features.vocabulary import Counts, Stemmed, Vocabulary, boundaries, expand
+from features.words import coded
 
 Integers = npt.NDArray[np.integer[Any]]
 
@@ -58,18 +59,23 @@ def stem_articles(articles: Sequence[str], workers: int = 1) -> StemmedArticles:
     """
     stem_numbers: dict[str, int] = {}
     word_numbers: dict[str, tuple[int, ...]] = {}
-    stems = Stems()
+    words: dict[str, tuple[str, ...]] = {}  # folded, with their stems
     batches: list[Stemmed] = []
-    with StemmingPool(workers) as pool:
+
+    def stem(folded: Sequence[str]) -> list[tuple[str, ...]]:
+        new = [word for word in folded if word not in words]
+        words.update(zip(new, pool.map(new), strict=True))
+        return [words[word] for word in folded]
+
+    with WordPool(Stems(memo_size=1).stems, workers) as pool:
         for batch in _batches(articles):
             tokens = split_batch(clean_batch(batch))
             new = [word for word in tokens.distinct if word not in word_numbers]
-            for word, its_stems in zip(new, stems_of(stems, new, pool), strict=True):
+            for word, its_stems in zip(new, stems_of(stem, new), strict=True):
                 word_numbers[word] = tuple(stem_numbers.setdefault(stem, len(stem_numbers)) for stem in its_stems)
             codes, several = coded([word_numbers[word] for word in tokens.distinct])
             batches.append(expand(tokens, codes[tokens.numbers], several))
-    words = sorted(set(chain.from_iterable(map(fold, word_numbers))))
-    return StemmedArticles(batches, list(stem_numbers), dict(zip(words, stems.stems(words), strict=True)))
+    return StemmedArticles(batches, list(stem_numbers), dict(sorted(words.items())))
 
 
 class StemVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -214,7 +220,7 @@ def _distinct(numbers: Integers) -> Integers:
 
 
 def _stems_of_term(term: str, stems: Stems) -> tuple[str, ...]:
-    its_stems = tuple(chain.from_iterable(stems_of(stems, term.split())))
+    its_stems = tuple(chain.from_iterable(stems_of(stems.stems, term.split())))
     if len(its_stems) not in (1, 2):
         raise ValueError(f"term {term!r} has the stems {its_stems}, expected one or two")
     return its_stems

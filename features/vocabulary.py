@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -17,20 +16,20 @@ import pyarrow as pa
 
 from features.arrays import pieces, places_of_few
 from features.clean import articles_of, clean_articles
+from features.columns import UNKNOWN, StemColumns, WordColumns
+from features.fold import fold
 from features.memo import Memo
-from features.pool import StemmingPool
+from features.pool import WordPool
 from features.search import ranges
-from features.stems import Stems
 from features.table import HashTable
-from features.tokens import LETTERS, Tokens, fold, split_batch
-from features.words import SEVERAL, UNKNOWN, UNSEEN, Codes, Several, Words, coded
+from features.tokens import LETTERS, Tokens, split_batch
+from features.words import SEVERAL, UNSEEN, Codes, Several, Words, coded
 
 Integers = npt.NDArray[np.integer[Any]]
 Positions = npt.NDArray[np.int64]
 
 WORD_MEMO: Final = 2**17  # words whose columns are remembered, a generation of the memo: at most about 50 MB in all
 LONGEST_REMEMBERED: Final = 64  # characters
-_ONE_UNKNOWN: Final = (UNKNOWN,)
 
 
 @dataclass(frozen=True)
@@ -126,8 +125,8 @@ class Vocabulary:
             self._bigrams = HashTable(self._packed(first, second), columns, UNKNOWN)
         except ValueError:
             raise ValueError("a bigram stands twice in the vocabulary, expected each once") from None
-        self._stems = Stems(memo_size=1, known=known or {})  # the memo of columns, above it, remembers the rest
-        self._memo: Memo[tuple[int, ...]] = Memo(WORD_MEMO)
+        self.columns_of_new = WordColumns(self._columns, known or {})
+        self._memo: Memo[StemColumns] = Memo(WORD_MEMO)
         self._words = Words(self._columns_of_known(list(known or {})))
 
     def __len__(self) -> int:
@@ -135,17 +134,17 @@ class Vocabulary:
 
     def _packed(self, first: Codes, second: Codes) -> npt.NDArray[np.uint32 | np.uint64]:
         """Pairs of columns as one number each: (n,)."""
-        # Columns are not negative: to read them as unsigned takes no copy.
+        # StemColumns are not negative: to read them as unsigned takes no copy.
         upper, lower = (columns.view(np.uint32).astype(self._pair, copy=False) for columns in (first, second))
         packed = upper << self._pair.type(4 * self._pair.itemsize)
         packed |= lower
         return np.asarray(packed, self._pair)
 
-    def stem(self, tokens: Tokens, pool: StemmingPool | None = None) -> Stemmed:
+    def stem(self, tokens: Tokens, pool: WordPool[StemColumns] | None = None) -> Stemmed:
         """The words of a batch as columns of stems: known ones all at once, others once a distinct word."""
         return expand(tokens, *self._coded(tokens, pool))
 
-    def _coded(self, tokens: Tokens, pool: StemmingPool | None) -> tuple[Codes, Several]:
+    def _coded(self, tokens: Tokens, pool: WordPool[StemColumns] | None) -> tuple[Codes, Several]:
         """The codes of the words of a batch, (n_tokens,), and what they refer to; see `features.words`."""
         table = self._words.table  # as it is now: another thread may replace it
         codes, several = table.find(tokens), table.several
@@ -160,35 +159,27 @@ class Vocabulary:
             codes[unseen] = its_codes[numbers]
         return codes, several
 
-    def _columns_of_known(self, words: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    def _columns_of_known(self, words: Sequence[str]) -> dict[str, StemColumns]:
         """Those known words that stand in a cleaned text as they are, with the columns of their stems."""
         words = [word for word in words if fold(word) == (word,)]
-        return {
-            word: tuple(self._columns.get(stem, UNKNOWN) for stem in stems)
-            for word, stems in zip(words, stems_of(self._stems, words), strict=True)
-        }
+        return dict(zip(words, self.columns_of_new(words), strict=True))
 
-    def _columns_of_stems(self, stems: tuple[str, ...]) -> tuple[int, ...]:
-        if len(stems) == 1:
-            column = self._columns.get(stems[0])
-            return _ONE_UNKNOWN if column is None else (column,)  # one tuple in memory for most new words
-        return tuple([self._columns.get(stem, UNKNOWN) for stem in stems])
-
-    def columns_of(self, words: Sequence[str], pool: StemmingPool | None = None) -> list[tuple[int, ...]]:
+    def columns_of(self, words: Sequence[str], pool: WordPool[StemColumns] | None = None) -> list[StemColumns]:
         """For each word of a cleaned text the columns of its stems: mostly one, none for a number."""
         found = self._memo.get_all(words)
         new = [word for word, columns in zip(words, found, strict=True) if columns is None]
         # A word that comes up a second time is likely to come up a third time; most new ones never do.
         self._words.learn({word: columns for word, columns in zip(words, found, strict=True) if columns is not None})
-        learned: dict[str, tuple[int, ...]] = {}
+        learned: dict[str, StemColumns] = {}
         if new:
-            learned = dict(zip(new, map(self._columns_of_stems, stems_of(self._stems, new, pool)), strict=True))
+            work_out = self.columns_of_new if pool is None else pool.map
+            learned = dict(zip(new, work_out(new), strict=True))
             # What is no word of any language is not worth remembering: memory stays bounded in bytes as well.
             self._memo.update({word: columns for word, columns in learned.items() if len(word) <= LONGEST_REMEMBERED})
         return [learned[word] if columns is None else columns for word, columns in zip(words, found, strict=True)]
 
     def count(
-        self, texts: pa.StringArray, titles: pa.StringArray | None = None, pool: StemmingPool | None = None
+        self, texts: pa.StringArray, titles: pa.StringArray | None = None, pool: WordPool[StemColumns] | None = None
     ) -> Counts:
         """Raw articles to counts: (n_documents, n_terms).
 
@@ -197,11 +188,11 @@ class Vocabulary:
         """
         return self.count_articles(articles_of(texts, titles), pool)
 
-    def count_articles(self, articles: pa.StringArray, pool: StemmingPool | None = None) -> Counts:
+    def count_articles(self, articles: pa.StringArray, pool: WordPool[StemColumns] | None = None) -> Counts:
         """What `count` gives for texts and titles that are joined already, as `features.clean.articles_of` does it."""
         return self._count(self.stem(split_batch(clean_articles(articles)), pool))
 
-    def occurrences(self, tokens: Tokens, pool: StemmingPool | None = None) -> tuple[Counts, Occurrences]:
+    def occurrences(self, tokens: Tokens, pool: WordPool[StemColumns] | None = None) -> tuple[Counts, Occurrences]:
         """What `count` gives for the words of a batch, and where each term that it counts stands."""
         codes, several = self._coded(tokens, pool)
         stemmed = expand(tokens, codes, several)
@@ -271,20 +262,6 @@ class Vocabulary:
             coverage=n_known / np.maximum(lengths, 1),
             n_stems=lengths,
         )
-
-
-def stems_of(stems: Stems, words: Sequence[str], pool: StemmingPool | None = None) -> list[tuple[str, ...]]:
-    """For each word of a cleaned text the stems of what it folds to, in order; a stem without a letter is none."""
-    folded = [fold(word) for word in words]
-    distinct = list(dict.fromkeys(chain.from_iterable(folded)))
-    stem_of = dict(zip(distinct, stems.stems(distinct, pool), strict=True))
-    for word, its_stems in stem_of.items():
-        if len(its_stems) > 1:  # the parts of a hyphenated word, as in "75-an"
-            stem_of[word] = tuple(stem for stem in its_stems if not stem.isdigit())
-    return [
-        stem_of[parts[0]] if len(parts) == 1 else tuple(chain.from_iterable(map(stem_of.__getitem__, parts)))
-        for parts in folded
-    ]
 
 
 def expand(tokens: Tokens, codes: Codes, several: Several) -> Stemmed:

@@ -22,7 +22,6 @@ from features.tokens import LONG, Packed, Tokens
 Codes = npt.NDArray[np.int32]
 Positions = npt.NDArray[np.int64]
 
-UNKNOWN: Final = -1  # the column of a stem that the vocabulary does not hold
 UNSEEN: Final = -2  # the code of a word that is not in the table
 SEVERAL: Final = -3  # the code of the first of `Several`; the next ones are -4, -5, ...
 

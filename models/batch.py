@@ -33,7 +33,8 @@ from data.writer import (
     stream_format,
     write_standard_output,
 )
-from features.pool import StemmingPool
+from features.columns import StemColumns
+from features.pool import WordPool
 from models.drift import Watch, warnings
 from models.listing import Listing
 from models.pipeline import in_order
@@ -261,7 +262,7 @@ def run(job: Job, predictor: Predictor, progress: Progress) -> Outcome:
         steps = _Run(job, predictor, work, journals)
         before, seconds = steps.totals.read, 0.0
         if work is None or not work.moving:
-            with StemmingPool(job.workers) as pool:
+            with predictor.pool(job.workers) as pool:
                 steps.label(pool, progress)
             progress.close()
             seconds = perf_counter() - begin
@@ -333,7 +334,7 @@ class _Run:
         journal = self.journals[OUTPUT]
         return _Appended(format, journal.append, begun=journal.size > 0)
 
-    def label(self, pool: StemmingPool, progress: Progress) -> None:
+    def label(self, pool: WordPool[StemColumns], progress: Progress) -> None:
         """Label all batches that have not been."""
 
         def work(item: tuple[PickedRows, int]) -> _Labelled:

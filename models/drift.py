@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from features.columns import UNKNOWN
 from features.search import offsets_of
 from features.strings import string_array
-from features.words import UNKNOWN
 from models.scoring import Labels
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from typing import Final, Self
 import numpy as np
 import pyarrow as pa
 
-from features.pool import StemmingPool
+from features.columns import StemColumns
+from features.pool import WordPool
 from features.strings import article_array
 from features.vocabulary import Vocabulary
 from models.explanation import Explanation, explain
@@ -111,8 +112,8 @@ class Predictor:
         ----------
         texts: whole articles (`judul\\nisi ...`), or their texts where titles are given apart.
         titles: one a text, None for none. `title + "\\n" + text` predicts exactly the same.
-        workers: how many batches are labelled side by side, by threads, and how many processes share the stemming of
-            new words once there are thousands of them. The predictions are the same, to the last bit.
+        workers: how many batches are labelled side by side, by threads, and how many processes share the work on new
+            words once there are thousands of them. The predictions are the same, to the last bit.
 
         Raises TypeError for a bare string; ValueError, naming the place, for an article or title that is no string, or
         for other than one title a text. A blank article gets no sectors.
@@ -124,14 +125,14 @@ class Predictor:
         if heads is not None and len(heads) != len(texts):
             raise ValueError(f"found {len(heads)} titles for {len(texts)} texts, expected one a text")
 
-        def label(bounds: tuple[int, int], pool: StemmingPool | None = None) -> Labels:
+        def label(bounds: tuple[int, int], pool: WordPool[StemColumns] | None = None) -> Labels:
             part = None if heads is None else heads[slice(*bounds)]
             counts = self._vocabulary.count_articles(article_array(texts[slice(*bounds)], part), pool)
             return self._scorer.labels(counts, self._limits)
 
         if workers == 1:
             return [prediction for bounds in _batches(texts) for prediction in self._predictions(label(bounds))]
-        with StemmingPool(workers) as pool, ThreadPoolExecutor(workers) as threads:
+        with self.pool(workers) as pool, ThreadPoolExecutor(workers) as threads:
             run = threads.map(lambda bounds: label(bounds, pool), _batches(texts))
             return [prediction for labels in run for prediction in self._predictions(labels)]
 
@@ -160,14 +161,21 @@ class Predictor:
             yield from explain(self._vocabulary, self._scorer, self._limits, texts[start:stop], part)
 
     def label(
-        self, texts: pa.StringArray, titles: pa.StringArray | None = None, pool: StemmingPool | None = None
+        self, texts: pa.StringArray, titles: pa.StringArray | None = None, pool: WordPool[StemColumns] | None = None
     ) -> Labels:
         """Label one batch of articles, arrays in, arrays out; nulls count as empty.
 
-        Parameters: texts and titles, string arrays (n,); pool, processes that share the stemming of new words. Memory
-        grows with n: feed thousands at a time, not millions.
+        Parameters: texts and titles, string arrays (n,); pool, from `pool`: processes that share the work on new words.
+        Memory grows with n: feed thousands at a time, not millions.
         """
         return self._scorer.labels(self._vocabulary.count(texts, titles, pool), self._limits)
+
+    def pool(self, workers: int) -> WordPool[StemColumns]:
+        """Processes that share the work on new words, for `label`; a context manager. Safe under threads.
+
+        None is started before there are thousands of such words, nor with one worker. Raises ValueError for fewer.
+        """
+        return WordPool(self._vocabulary.columns_of_new, workers)
 
     def _predictions(self, labels: Labels) -> list[Prediction]:
         names = self.sectors

@@ -18,8 +18,9 @@ from data.corpus import Corpus, read_corpus
 from data.duplicates import repeats
 from data.sectors import read_sectors
 from features.clean import clean
+from features.fold import fold
 from features.strings import string_array
-from features.tokens import Tokens, fold, split
+from features.tokens import Tokens, split
 from models.evaluation import evaluate
 from models.store import read_model
 from models.uncertainty import Predictions

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from data.lexicon import LEXICON, Entry, LexiconError, lexicon_digest, read_lexicon
 from data.sectors import Sector, read_sectors
+from features.columns import stems_of
 from features.stems import Stems
-from features.vocabulary import stems_of
 
 SECTORS = tuple(sector.id for sector in read_sectors())
 #: Terms that speak for two sectors, and no others may: a maker of both kinds of cars, the chemicals of batteries, and
@@ -34,7 +34,7 @@ SHARED = {
 def stems(lexicon: tuple[Entry, ...]) -> dict[str, tuple[str, ...]]:
     """The stems of each term, as an article that holds it would have them."""
     stems = Stems()
-    return {e.term: tuple(chain.from_iterable(stems_of(stems, e.term.split()))) for e in lexicon}
+    return {e.term: tuple(chain.from_iterable(stems_of(stems.stems, e.term.split()))) for e in lexicon}
 
 
 def write(folder: Path, **files: str | bytes) -> Path:

@@ -4,15 +4,13 @@ import functools
 import importlib
 import itertools
 import json
-import os
 import pickle
 import random
 import re
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -21,10 +19,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-import features.pool
 from features import stems as module
-from features.pool import StemmingPool
-from features.stems import PROTECTED, SastrawiError, Stems, check_distributions, stem_words
+from features.stems import PROTECTED, SastrawiError, Stems, check_distributions
 
 ROOT = Path(__file__).parents[1]
 ENCLITICS = ("ku", "mu", "nya", "lah", "kah", "tah", "pun")
@@ -307,9 +303,7 @@ def test_refuses_one_string(words: Any) -> None:
         Stems().stems(words)
 
 
-def test_refuses_no_workers_and_no_memo() -> None:
-    with pytest.raises(ValueError, match="workers: found 0"):
-        StemmingPool(0)
+def test_refuses_no_memo() -> None:
     with pytest.raises(ValueError, match="memo limit: found 0"):
         Stems(memo_size=0)
 
@@ -371,7 +365,7 @@ def test_length_bound_does_not_cut_into_the_contract(length: int) -> None:
         assert Stems().stem(f"{word}-{longest}") == contract(f"{word}-{longest}")
 
 
-# -- threads and processes
+# -- threads
 
 
 def test_threads_agree() -> None:
@@ -385,113 +379,6 @@ def test_threads_agree() -> None:
 
     with ThreadPoolExecutor(6) as pool:
         assert all(pool.map(run, range(6)))
-
-
-def test_no_process_for_one_worker_or_few_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object, **__: object) -> None:
-        raise AssertionError("a process was started")
-
-    monkeypatch.setattr(features.pool.subprocess, "Popen", refuse)
-    words = list(itertools.islice(generated(seed=5), 300))
-    expected = [contract(word) for word in words]
-    assert Stems().stems(words, StemmingPool(4)) == expected
-    monkeypatch.setattr(features.pool, "WORTH_PROCESSES", 1)
-    monkeypatch.setattr(features.pool, "WORTH_ASKING", 1)
-    assert Stems().stems(words, StemmingPool(1)) == expected
-    with pytest.raises(AssertionError, match="a process was started"):
-        Stems().stems(words, StemmingPool(2))
-
-
-def test_processes_agree(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(features.pool, "WORTH_PROCESSES", 50)
-    monkeypatch.setattr(features.pool, "WORTH_ASKING", 1)
-    words = list(itertools.islice(generated(seed=6), 600))
-    expected = Stems().stems(words)
-    with StemmingPool(2) as pool, ThreadPoolExecutor(3) as threads:
-        assert Stems().stems(words, pool) == expected
-        assert all(found == expected for found in threads.map(lambda _: Stems().stems(words, pool), range(3)))
-
-
-def test_a_process_that_dies_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(features.pool, "WORTH_PROCESSES", 1)
-    monkeypatch.setattr(features.pool, "WORTH_ASKING", 1)
-    words = list(itertools.islice(generated(seed=7), 300))
-    expected = Stems().stems(words)
-    with StemmingPool(2) as pool:
-        assert Stems().stems(words, pool) == expected
-        assert len(pool._processes) == 2
-        unasked = generated(seed=70)
-        for process in pool._processes:
-            more = list(itertools.islice(unasked, 300))
-            process._process.kill()
-            process._process.wait()
-            assert Stems().stems(more, pool) == Stems().stems(more)
-
-
-def test_words_that_several_ask_for_at_once_are_stemmed_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(features.pool, "WORTH_PROCESSES", 1)
-    monkeypatch.setattr(features.pool, "WORTH_ASKING", 10)
-    sent: list[str] = []
-    may_answer = threading.Event()
-    stem = features.pool._Process.stem
-
-    def late(process: features.pool._Process, words: Sequence[str]) -> list[str]:
-        sent.extend(words)
-        assert may_answer.wait(20)
-        return stem(process, words)
-
-    monkeypatch.setattr(features.pool._Process, "stem", late)
-    words = list(dict.fromkeys(itertools.islice(generated(seed=8), 100)))
-    more = [*words, "belum", *words]
-    with StemmingPool(2) as pool, ThreadPoolExecutor(2) as threads:
-        asked = [threads.submit(pool.stem, each) for each in (words, more)]
-        deadline = time.monotonic() + 20
-        while len(pool._calls) < 2:  # until both have asked
-            assert time.monotonic() < deadline
-            time.sleep(0.001)
-        may_answer.set()
-        assert [each.result(20) for each in asked] == [stem_words(words), stem_words(more)]
-        # What has only just come back may not be in the memo of all who look for it there.
-        assert pool.stem(more) == stem_words(more)
-        assert sorted(sent) == sorted({*words, "belum"})
-        # It is not kept for ever.
-        others = generated(seed=80)
-        for _ in range(9):
-            pool.stem([f"{word}x" for word in itertools.islice(others, 10)])
-        assert pool.stem(words) == stem_words(words)
-        assert sent.count(words[0]) == 2
-
-
-def test_processes_end_with_the_pool_and_with_their_parent(tmp_path: Path) -> None:
-    """A script needs no guard, its processes do not import it, and they are gone when it is, whatever ended it."""
-    script = tmp_path / "unguarded.py"
-    script.write_text(
-        "import os, signal\n"
-        "from features import pool, stems\n"
-        "print('imported', flush=True)\n"
-        "pool.WORTH_PROCESSES = pool.WORTH_ASKING = 1\n"
-        "two = pool.StemmingPool(2)\n"
-        "print(stems.Stems().stems(['makanan', 'minuman'], two), flush=True)\n"
-        "print(*(each._process.pid for each in two._processes), flush=True)\n"
-        "os.kill(os.getpid(), signal.SIGKILL)\n",
-        encoding="utf-8",
-    )
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    run = subprocess.run([sys.executable, str(script)], stdout=subprocess.PIPE, text=True, timeout=60, env=environment)
-    once, stems, pids = run.stdout.splitlines()
-    assert (once, stems) == ("imported", "[('makan',), ('minum',)]")
-    deadline = time.monotonic() + 20
-    while any(Path(f"/proc/{pid}").exists() and not ended(pid) for pid in pids.split()):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
-def ended(pid: str) -> bool:
-    """Whether a process has ended, even if nobody has asked how."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
 
 
 # -- the installed Sastrawi

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from features.clean import FILLER, clean, clean_text
+from features.fold import fold
 from features.strings import string_array
-from features.tokens import LONGEST_TITLE, Tokens, fold, split
+from features.tokens import LONGEST_TITLE, Tokens, split
 
 WORD = re.compile(r"[a-z0-9\x80-\U0010ffff]+(?:-[a-z0-9\x80-\U0010ffff]+)*")
 

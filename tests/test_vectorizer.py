@@ -24,11 +24,11 @@ from sklearn.pipeline import make_pipeline
 
 from data.lexicon import Entry
 from features.clean import clean
+from features.columns import stems_of
 from features.stems import Stems
 from features.strings import string_array
 from features.tokens import split
 from features.vectorizer import BATCH, StemVectorizer
-from features.vocabulary import stems_of
 
 PARAMETERS = {"min_df": 2, "max_df": 0.5, "bigram_min_df": 4, "title_weight": 2, "terms": (), "workers": 1}
 STEMS = Stems()
@@ -42,7 +42,7 @@ def fitted(articles: list[str]) -> StemVectorizer:
 def parts_of(text: str) -> tuple[list[str], list[str]]:
     """The stems of an article's title and of the rest."""
     tokens = split(clean(string_array([text])))
-    stems = stems_of(STEMS, [tokens.distinct[number] for number in tokens.numbers.tolist()])
+    stems = stems_of(STEMS.stems, [tokens.distinct[number] for number in tokens.numbers.tolist()])
     titled = int(tokens.titles[0])
     return [s for of in stems[:titled] for s in of], [s for of in stems[titled:] for s in of]
 
@@ -53,7 +53,7 @@ def pairs_of(stems: list[str]) -> list[str]:
 
 def term_of(words: str) -> str:
     """The term that words of a lexicon are: their stems."""
-    return " ".join(chain.from_iterable(stems_of(STEMS, words.split())))
+    return " ".join(chain.from_iterable(stems_of(STEMS.stems, words.split())))
 
 
 def learned(

@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.clean import clean
+from features.columns import stems_of
 from features.stems import Stems
 from features.strings import string_array
 from features.tokens import split
-from features.vocabulary import Counts, Vocabulary, stems_of
+from features.vocabulary import Counts, Vocabulary
 
 TERMS = ["bangun", "jual", "kendara", "listrik", "mobil", "pabrik", "kendara listrik", "mobil listrik", "mobil mobil"]
 WORDS = [
@@ -54,7 +55,7 @@ def rows(counts: Counts) -> list[dict[int, int]]:
 def counted(text: str, terms: list[str], title_weight: int) -> tuple[dict[int, int], int, int]:
     """The counts of one article by column, and how many of how many stems are known: a word at a time."""
     tokens = split(clean(string_array([text])))
-    stems = stems_of(STEMS, [tokens.distinct[number] for number in tokens.numbers.tolist()])
+    stems = stems_of(STEMS.stems, [tokens.distinct[number] for number in tokens.numbers.tolist()])
     title_words = int(tokens.titles[0])
     column = {term: place for place, term in enumerate(terms)}
     found: Counter[int] = Counter()
@@ -93,12 +94,12 @@ def test_counts_of_real_articles_are_those_of_a_plain_count(unseen: list[str], a
 
 def counted_stems(text: str) -> list[str]:
     tokens = split(clean(string_array([text])))
-    return [stem for stems in stems_of(STEMS, list(tokens.distinct)) for stem in stems]
+    return [stem for stems in stems_of(STEMS.stems, list(tokens.distinct)) for stem in stems]
 
 
 def neighbours(text: str) -> list[str]:
     tokens = split(clean(string_array([text])))
-    of_words = stems_of(STEMS, [tokens.distinct[number] for number in tokens.numbers.tolist()])
+    of_words = stems_of(STEMS.stems, [tokens.distinct[number] for number in tokens.numbers.tolist()])
     flat = [stem for stems in of_words for stem in stems]
     return [f"{first} {second}" for first, second in pairwise(flat)]
 

@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import features.words
+from features.columns import UNKNOWN
 from features.strings import string_array
 from features.tokens import LONG, Tokens, split
 from features.vocabulary import Vocabulary
-from features.words import SEVERAL, UNKNOWN, UNSEEN, Several, Words, coded
+from features.words import SEVERAL, UNSEEN, Several, Words, coded
 
 columns = st.lists(st.integers(UNKNOWN, 50), max_size=3).map(tuple)
 words = st.one_of(
