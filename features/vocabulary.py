@@ -1,7 +1,7 @@
 """Stems to columns, batches of articles to counts: all of the features that the predictor needs.
 
-`count` is the whole data flow of this package in a dozen lines: clean, split, look up each distinct word's columns, put
-neighbouring stems together as bigrams, and count. It serves one article and a million alike.
+`count` is the whole data flow of this package, in two halves. `begin`: clean, split, look up each distinct word's
+columns; `finish`: put neighbouring stems together as bigrams, and count. It serves one article and a million alike.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from features.clean import articles_of, clean_articles
 from features.columns import UNKNOWN, StemColumns, WordColumns
 from features.fold import fold
 from features.memo import Memo
-from features.pool import WordPool
+from features.pool import Lot, WordPool
 from features.search import ranges
 from features.table import HashTable
 from features.tokens import LETTERS, Tokens, split_batch
@@ -79,6 +79,36 @@ class Occurrences:
     times: Positions
 
 
+class _Asked(NamedTuple):
+    """Words, what the memo knew of each, those it did not know, and where their columns will be if a pool was asked."""
+
+    words: Sequence[str]
+    found: Sequence[StemColumns | None]
+    new: Sequence[str]
+    lot: Lot[StemColumns] | None
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A batch of documents on its way from `Vocabulary.begin` to `Vocabulary.finish`.
+
+    codes: (n_tokens,), of the words of `tokens`, with `several`, what they refer to (see `features.words`); yet to be
+    filled in at `unseen`, (n_unseen,). numbers: (n_unseen,), for each of these words its place in those `asked` for.
+    """
+
+    tokens: Tokens
+    codes: Codes
+    several: Several
+    unseen: Positions
+    numbers: Integers
+    asked: _Asked | None
+
+    def wait(self) -> None:
+        """Return when the columns of all words are there; until then, help the pool that was asked for them."""
+        if self.asked is not None and self.asked.lot is not None:
+            self.asked.lot.values()
+
+
 class _Terms(NamedTuple):
     """The terms of a batch of documents.
 
@@ -134,67 +164,86 @@ class Vocabulary:
 
     def _packed(self, first: Codes, second: Codes) -> npt.NDArray[np.uint32 | np.uint64]:
         """Pairs of columns as one number each: (n,)."""
-        # StemColumns are not negative: to read them as unsigned takes no copy.
+        # Columns are not negative: to read them as unsigned takes no copy.
         upper, lower = (columns.view(np.uint32).astype(self._pair, copy=False) for columns in (first, second))
         packed = upper << self._pair.type(4 * self._pair.itemsize)
         packed |= lower
         return np.asarray(packed, self._pair)
 
-    def stem(self, tokens: Tokens, pool: WordPool[StemColumns] | None = None) -> Stemmed:
-        """The words of a batch as columns of stems: known ones all at once, others once a distinct word."""
-        return expand(tokens, *self._coded(tokens, pool))
+    def count(self, texts: pa.StringArray, titles: pa.StringArray | None = None) -> Counts:
+        """Raw articles to counts: (n_documents, n_terms).
 
-    def _coded(self, tokens: Tokens, pool: WordPool[StemColumns] | None) -> tuple[Codes, Several]:
-        """The codes of the words of a batch, (n_tokens,), and what they refer to; see `features.words`."""
+        Parameters: texts and titles, string arrays (n_documents,), null for none.
+        """
+        return self.finish(self.begin(articles_of(texts, titles)))
+
+    def begin(self, articles: pa.StringArray, pool: WordPool[StemColumns] | None = None) -> Begun:
+        """The first half of `count`: raw articles to words, and to columns those that were met before.
+
+        Parameters: articles, (n_documents,), texts and titles joined as `features.clean.articles_of` does it; pool,
+        processes that share the work on the other words, from now on.
+        """
+        return self._begin(split_batch(clean_articles(articles)), pool)
+
+    def finish(self, begun: Begun) -> Counts:
+        """The second half: the columns of new words, as soon as they are there, and counts."""
+        return self._count(expand(begun.tokens, *self._coded(begun)))
+
+    def stem(self, tokens: Tokens) -> Stemmed:
+        """The words of a batch as columns of stems: known ones all at once, others once a distinct word."""
+        return expand(tokens, *self._coded(self._begin(tokens)))
+
+    def columns_of(self, words: Sequence[str]) -> list[StemColumns]:
+        """For each word of a cleaned text the columns of its stems."""
+        return self._answer(self._ask(words))
+
+    def _begin(self, tokens: Tokens, pool: WordPool[StemColumns] | None = None) -> Begun:
         table = self._words.table  # as it is now: another thread may replace it
-        codes, several = table.find(tokens), table.several
+        codes = table.find(tokens)
         unseen = places_of_few(codes == UNSEEN)
-        if unseen.size:
-            first, second = tokens.packed.take(unseen, axis=0).T
-            letters = ((first | second) & LETTERS) != 0
-            codes[unseen] = SEVERAL  # numbers, which have no stems
-            unseen = unseen[letters]
-            distinct, numbers = tokens.encode(unseen)
-            its_codes, several = coded(self.columns_of(distinct, pool), several)
-            codes[unseen] = its_codes[numbers]
-        return codes, several
+        if not unseen.size:
+            return Begun(tokens, codes, table.several, unseen, unseen, None)
+        first, second = tokens.packed.take(unseen, axis=0).T
+        letters = ((first | second) & LETTERS) != 0
+        codes[unseen] = SEVERAL  # numbers, which have no stems
+        unseen = unseen[letters]
+        distinct, numbers = tokens.encode(unseen)
+        return Begun(tokens, codes, table.several, unseen, numbers, self._ask(distinct, pool))
+
+    def _coded(self, begun: Begun) -> tuple[Codes, Several]:
+        """The codes of the words of a batch, (n_tokens,), and what they refer to; see `features.words`."""
+        if begun.asked is None:
+            return begun.codes, begun.several
+        codes, several = coded(self._answer(begun.asked), begun.several)
+        begun.codes[begun.unseen] = codes[begun.numbers]
+        return begun.codes, several
+
+    def _ask(self, words: Sequence[str], pool: WordPool[StemColumns] | None = None) -> _Asked:
+        """Look words up in the memo, and ask the pool for the others."""
+        found = self._memo.get_all(words)
+        # A word that comes up a second time is likely to come up a third time; most new ones never do.
+        self._words.learn({word: columns for word, columns in zip(words, found, strict=True) if columns is not None})
+        new = [word for word, columns in zip(words, found, strict=True) if columns is None]
+        return _Asked(words, found, new, None if pool is None or not new else pool.ask(new))
+
+    def _answer(self, asked: _Asked) -> list[StemColumns]:
+        """The columns of the stems of each word that was asked for."""
+        words, found, new, lot = asked
+        if not new:
+            return [columns for columns in found if columns is not None]
+        learned = dict(zip(new, self.columns_of_new(new), strict=True)) if lot is None else lot.values()
+        # What is no word of any language is not worth remembering: memory stays bounded in bytes as well.
+        self._memo.update({word: columns for word, columns in learned.items() if len(word) <= LONGEST_REMEMBERED})
+        return [learned[word] if columns is None else columns for word, columns in zip(words, found, strict=True)]
 
     def _columns_of_known(self, words: Sequence[str]) -> dict[str, StemColumns]:
         """Those known words that stand in a cleaned text as they are, with the columns of their stems."""
         words = [word for word in words if fold(word) == (word,)]
         return dict(zip(words, self.columns_of_new(words), strict=True))
 
-    def columns_of(self, words: Sequence[str], pool: WordPool[StemColumns] | None = None) -> list[StemColumns]:
-        """For each word of a cleaned text the columns of its stems: mostly one, none for a number."""
-        found = self._memo.get_all(words)
-        new = [word for word, columns in zip(words, found, strict=True) if columns is None]
-        # A word that comes up a second time is likely to come up a third time; most new ones never do.
-        self._words.learn({word: columns for word, columns in zip(words, found, strict=True) if columns is not None})
-        learned: dict[str, StemColumns] = {}
-        if new:
-            work_out = self.columns_of_new if pool is None else pool.map
-            learned = dict(zip(new, work_out(new), strict=True))
-            # What is no word of any language is not worth remembering: memory stays bounded in bytes as well.
-            self._memo.update({word: columns for word, columns in learned.items() if len(word) <= LONGEST_REMEMBERED})
-        return [learned[word] if columns is None else columns for word, columns in zip(words, found, strict=True)]
-
-    def count(
-        self, texts: pa.StringArray, titles: pa.StringArray | None = None, pool: WordPool[StemColumns] | None = None
-    ) -> Counts:
-        """Raw articles to counts: (n_documents, n_terms).
-
-        Parameters: texts and titles, string arrays (n_documents,), null for none; pool, processes that share the
-        work of stemming words never seen before.
-        """
-        return self.count_articles(articles_of(texts, titles), pool)
-
-    def count_articles(self, articles: pa.StringArray, pool: WordPool[StemColumns] | None = None) -> Counts:
-        """What `count` gives for texts and titles that are joined already, as `features.clean.articles_of` does it."""
-        return self._count(self.stem(split_batch(clean_articles(articles)), pool))
-
-    def occurrences(self, tokens: Tokens, pool: WordPool[StemColumns] | None = None) -> tuple[Counts, Occurrences]:
+    def occurrences(self, tokens: Tokens) -> tuple[Counts, Occurrences]:
         """What `count` gives for the words of a batch, and where each term that it counts stands."""
-        codes, several = self._coded(tokens, pool)
+        codes, several = self._coded(self._begin(tokens))
         stemmed = expand(tokens, codes, several)
         counts = self._count(stemmed)
         known, stems, pairs, bigrams = self._terms(stemmed)

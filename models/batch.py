@@ -38,7 +38,7 @@ from features.pool import WordPool
 from models.drift import Watch, warnings
 from models.listing import Listing
 from models.pipeline import in_order
-from models.predictor import Predictor
+from models.predictor import Predictor, threads_for
 from models.progress import Progress, Totals
 from models.provenance import description, model_digest, software
 from models.samples import ArticleSample
@@ -344,11 +344,12 @@ class _Run:
             batch = LabelledBatch(
                 picked.rows, picked.places, picked.ids, labels, picked.texts, picked.titles, picked.kept, explanations
             )
-            return _Labelled(picked, labels, self.destination.encode(batch), offset)
+            with pool.turn():
+                return _Labelled(picked, labels, self.destination.encode(batch), offset)
 
         size = input_bytes(self.job.inputs, self.job.format)
         progress.begin(self.totals, self.offset / size if size else None)
-        for labelled in in_order(self._picked(), work, self.job.workers):
+        for labelled in in_order(self._picked(), work, threads_for(self.job.workers)):
             self._write(labelled)
             progress.update(self.totals, self.offset / size if size else None)
             self._judge(labelled.picked.rejected, ended=False)

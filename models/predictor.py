@@ -16,6 +16,7 @@ from typing import Final, Self
 import numpy as np
 import pyarrow as pa
 
+from features.clean import articles_of
 from features.columns import StemColumns
 from features.pool import WordPool
 from features.strings import article_array
@@ -112,8 +113,8 @@ class Predictor:
         ----------
         texts: whole articles (`judul\\nisi ...`), or their texts where titles are given apart.
         titles: one a text, None for none. `title + "\\n" + text` predicts exactly the same.
-        workers: how many batches are labelled side by side, by threads, and how many processes share the work on new
-            words once there are thousands of them. The predictions are the same, to the last bit.
+        workers: cores to use: by threads, which label batches side by side, and once there are thousands of new words
+            by processes, too, which share the work on them. The predictions are the same, to the last bit.
 
         Raises TypeError for a bare string; ValueError, naming the place, for an article or title that is no string, or
         for other than one title a text. A blank article gets no sectors.
@@ -127,12 +128,11 @@ class Predictor:
 
         def label(bounds: tuple[int, int], pool: WordPool[StemColumns] | None = None) -> Labels:
             part = None if heads is None else heads[slice(*bounds)]
-            counts = self._vocabulary.count_articles(article_array(texts[slice(*bounds)], part), pool)
-            return self._scorer.labels(counts, self._limits)
+            return self._label(article_array(texts[slice(*bounds)], part), pool)
 
         if workers == 1:
             return [prediction for bounds in _batches(texts) for prediction in self._predictions(label(bounds))]
-        with self.pool(workers) as pool, ThreadPoolExecutor(workers) as threads:
+        with self.pool(workers) as pool, ThreadPoolExecutor(threads_for(workers)) as threads:
             run = threads.map(lambda bounds: label(bounds, pool), _batches(texts))
             return [prediction for labels in run for prediction in self._predictions(labels)]
 
@@ -168,7 +168,17 @@ class Predictor:
         Parameters: texts and titles, string arrays (n,); pool, from `pool`: processes that share the work on new words.
         Memory grows with n: feed thousands at a time, not millions.
         """
-        return self._scorer.labels(self._vocabulary.count(texts, titles, pool), self._limits)
+        return self._label(articles_of(texts, titles), pool)
+
+    def _label(self, articles: pa.StringArray, pool: WordPool[StemColumns] | None) -> Labels:
+        vocabulary, scorer = self._vocabulary, self._scorer
+        if pool is None:
+            return scorer.labels(vocabulary.finish(vocabulary.begin(articles)), self._limits)
+        with pool.turn():
+            begun = vocabulary.begin(articles, pool)
+        begun.wait()
+        with pool.turn():
+            return scorer.labels(vocabulary.finish(begun), self._limits)
 
     def pool(self, workers: int) -> WordPool[StemColumns]:
         """Processes that share the work on new words, for `label`; a context manager. Safe under threads.
@@ -194,6 +204,11 @@ class Predictor:
                 numbers.tolist(), labels.primary.tolist(), rows, labels.coverage.tolist(), strict=True
             )
         ]
+
+
+def threads_for(workers: int) -> int:
+    """How many threads label batches, so that `workers` cores have work: one more, while it waits for new words."""
+    return workers if workers == 1 else workers + 1
 
 
 def _read(folder: str | Path) -> Model:

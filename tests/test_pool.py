@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
+import functools
 import os
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ def eager(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def two() -> Iterator[WordPool[tuple[int, ...]]]:
     """Two processes that are there."""
-    with pytest.MonkeyPatch.context() as patch, WordPool(COLUMNS, 2) as pool:
+    with pytest.MonkeyPatch.context() as patch, WordPool(COLUMNS, 3) as pool:
         patch.setattr(features.pool, "WORTH_PROCESSES", 1)
         patch.setattr(features.pool, "WORTH_ASKING", 1)
         started(pool)
@@ -44,16 +45,22 @@ def two() -> Iterator[WordPool[tuple[int, ...]]]:
 
 
 def started(pool: WordPool[Any]) -> None:
-    """Wait until its processes can be asked."""
+    """Wait until its processes can be asked, or have ended."""
     deadline = time.monotonic() + 30
     pool.map(["makanan"])
-    while not all(process.ready for process in pool._processes):
+    while not all(process.ready or process.ended for process in pool._processes):
         assert time.monotonic() < deadline
         time.sleep(0.005)
 
 
 def words_like(seed: int, n: int) -> list[str]:
-    return list(itertools.islice(generated(seed=seed), n))
+    """Distinct words, most of them new to everyone."""
+    found: dict[str, None] = {}
+    for word in generated(seed=seed):
+        found[word] = None
+        if len(found) == n:
+            break
+    return list(found)
 
 
 def test_refuses_no_workers() -> None:
@@ -80,7 +87,7 @@ def test_it_takes_many_new_words_to_start_a_process(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(features.pool, "WORTH_PROCESSES", 250)
     monkeypatch.setattr(features.pool, "WORTH_ASKING", 100)
     with WordPool(stem_words, 2) as pool:
-        for size, n_processes in ((99, 0), (99, 0), (99, 0), (100, 0), (100, 0), (100, 2), (1, 2)):
+        for size, n_processes in ((99, 0), (99, 0), (99, 0), (100, 0), (100, 0), (100, 1), (1, 1)):
             words = words_like(6, size)
             assert pool.map(words) == stem_words(words)
             assert len(pool._processes) == n_processes
@@ -98,44 +105,112 @@ def test_threads_agree(two: WordPool[tuple[int, ...]]) -> None:
         assert list(threads.map(two.map, asked)) == list(map(COLUMNS, asked))
 
 
-def test_more_words_than_a_pipe_holds(two: WordPool[tuple[int, ...]]) -> None:
-    """Two lots of 600 kB are on their way at once, and as much comes back, without anyone waiting for good."""
-    words = [f"{word}{number}" for number, word in enumerate(words_like(9, 2000) * 30)]
-    with ThreadPoolExecutor(2) as threads:
-        first, second = (threads.submit(two.map, words) for _ in range(2))
-        assert first.result(120) == second.result(120) == COLUMNS(words)
-
-
-def test_what_is_new_is_shared_and_what_comes_before_they_are_ready_is_done_here(eager: None) -> None:
-    with WordPool(work_here_or_there, 2) as pool:
-        before = pool.map(["a", "b", "c"])
+def test_more_than_a_pipe_holds(eager: None) -> None:
+    """Parts of two megabytes go there and come back, without anyone waiting for good."""
+    words = [f"{number}{'xa' * 1000}" for number in range(3000)]
+    with WordPool(Stems(memo_size=1).stems, 2) as pool, ThreadPoolExecutor(2) as threads:
         started(pool)
-        after = pool.map(["a", "b", "c", "d", "e"])
+        first, second = (threads.submit(pool.map, words) for _ in range(2))
+        assert first.result(60) == second.result(60) == [(word,) for word in words]
+
+
+def test_who_asks_takes_a_share_and_all_of_it_until_the_processes_are_there(
+    eager: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(features.pool, "PART", 1)
     own = str(os.getpid())
-    assert before[0] == own
-    assert own not in after
-    assert after == [after[0]] * 3 + [after[3]] * 2  # one after the other, in shares that differ by a word at most
-    assert after[0] != after[3]
+    with WordPool(slowly, 3) as pool:
+        assert pool.map(["a"]) == [own]
+        started(pool)
+        by = pool.map([f"a{number}" for number in range(100)])
+    assert len(set(by)) == 3
+    assert own in by
 
 
-def test_a_process_that_dies_loses_nothing(eager: None) -> None:
+def test_what_several_ask_for_at_once_is_worked_on_once(eager: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(features.pool, "_Process", Idle)
+    worked_on: list[str] = []
+
+    def work(words: Sequence[str]) -> list[str]:
+        worked_on.extend(words)
+        return [word.upper() for word in words]
+
+    pool = WordPool(Work(work), 2)
+    words = words_like(8, 200)
+    first, second, third = pool.ask(words[:100]), pool.ask(words[50:150]), pool.ask(words)
+    for asked, lot in ((words, third), (words[:100], first), (words[50:150], second)):
+        assert lot.values() == {word: word.upper() for word in asked}
+    assert sorted(worked_on) == sorted(words)
+    # What has just come back may not be remembered by whoever asks for it next, but it is not kept for ever.
+    assert pool.map(words[:10]) == [word.upper() for word in words[:10]]
+    assert len(worked_on) == 200
+    for number in range(9):
+        pool.map([str(number)])
+    pool.map(words[:10])
+    assert len(worked_on) == 219
+
+
+@pytest.mark.parametrize(
+    ("workers", "busy", "at_once"), [(2, 1, 1), (2, 0, 2), (3, 2, 1), (4, 2, 2), (5, 1, 4), (5, 3, 2)]
+)
+def test_so_many_threads_work_as_processes_leave_cores(
+    eager: None, monkeypatch: pytest.MonkeyPatch, workers: int, busy: int, at_once: int
+) -> None:
+    monkeypatch.setattr(features.pool, "_Process", Idle)
+    pool = WordPool(Work(list), workers)
+    pool.map(["a"])
+    for process in pool._processes[:busy]:
+        process.busy = True  # type: ignore[misc]
+    now, most = [0], [0]
+
+    def work() -> None:
+        with pool.turn():
+            now[0] += 1
+            most[0] = max(most[0], now[0])
+            time.sleep(0.01)
+            now[0] -= 1
+
+    threads = [threading.Thread(target=work) for _ in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert most[0] == at_once
+
+
+def test_without_processes_no_thread_waits_for_its_turn() -> None:
+    pool = WordPool(stem_words, 2)
+    with pool.turn(), pool.turn(), pool.turn():
+        assert pool.map(["makanan"]) == ["makan"]
+
+
+def test_a_process_that_dies_loses_nothing(eager: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(features.pool, "PART", 10)
     words = words_like(7, 300)
-    with WordPool(Stems().stems, 2) as pool:
+    with WordPool(Stems().stems, 3) as pool:
         assert pool.map(words) == Stems().stems(words)
         started(pool)
         for seed, process in enumerate(pool._processes, 70):
             more = words_like(seed, 300)
             process._process.kill()
+            assert pool.map(more) == Stems().stems(more)
             process._process.wait()
-            assert pool.map(more) == Stems().stems(more)
-            process._reader.join(30)
-            assert pool.map(more) == Stems().stems(more)
+            assert pool.map(words) == Stems().stems(words)
+
+
+def test_a_process_that_dies_at_work_loses_nothing(eager: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(features.pool, "PART", 10)
+    words = [f"a{number}" for number in range(400)]
+    with WordPool(dies_elsewhere_of("a77", os.getpid()), 2) as pool:
+        pool.map(["a"])
+        started(pool)
+        assert pool.map(words) == words
+        assert pool.map(words[::-1]) == words[::-1]
 
 
 def test_work_that_fails_there_fails_here(eager: None) -> None:
     """With the error it has, not with that of a process that is gone."""
     with WordPool(fails, 2) as pool:
-        assert pool.map(["a"]) == ["a"]
         started(pool)
         with pytest.raises(LookupError, match="no zat"):
             pool.map(["a", "zat"])
@@ -158,7 +233,7 @@ def test_closing_waits_for_no_process_that_begins(eager: None) -> None:
     with WordPool(stem_words, 2) as pool:
         pool.map(["makanan"])
         processes = pool._processes
-    assert len(processes) == 2
+    assert len(processes) == 1
     assert all(process._process.returncode is not None for process in processes)
 
 
@@ -170,7 +245,7 @@ def test_processes_end_with_the_pool_and_with_their_parent(tmp_path: Path) -> No
         "from features import pool, stems\n"
         "print('imported', flush=True)\n"
         "pool.WORTH_PROCESSES = pool.WORTH_ASKING = 1\n"
-        "two = pool.WordPool(stems.stem_words, 2)\n"
+        "two = pool.WordPool(stems.stem_words, 3)\n"
         "print(two.map(['makanan', 'minuman']), flush=True)\n"
         "while not all(each.ready for each in two._processes):\n"
         "    time.sleep(0.01)\n"
@@ -206,8 +281,42 @@ def test_a_process_imports_little() -> None:
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True).stdout == "\n"
 
 
-def work_here_or_there(words: Sequence[str]) -> list[str]:
+class Idle:
+    """A process that never begins."""
+
+    busy = ready = ended = False
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+
+class Work:
+    """Any function, as work that is never sent anywhere."""
+
+    def __init__(self, function: Callable[[Sequence[str]], list[str]]) -> None:
+        self.function = function
+
+    def __call__(self, words: Sequence[str]) -> list[str]:
+        return self.function(words)
+
+    def __reduce__(self) -> tuple[type[list[str]], tuple[()]]:
+        return list, ()
+
+
+def slowly(words: Sequence[str]) -> list[str]:
+    """Who does it: the number of the process."""
+    time.sleep(0.005)
     return [str(os.getpid()) for _ in words]
+
+
+def dies_elsewhere_of(word: str, here: int) -> Callable[[Sequence[str]], list[str]]:
+    return functools.partial(_dies, word, here)
+
+
+def _dies(word: str, here: int, words: Sequence[str]) -> list[str]:
+    if word in words and os.getpid() != here:
+        os._exit(3)
+    return list(words)
 
 
 def fails(words: Sequence[str]) -> list[str]:

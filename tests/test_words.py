@@ -107,8 +107,8 @@ def test_a_word_met_in_two_batches_is_not_asked_for_in_the_third(monkeypatch: py
         string_array(["mobil listrik dikenal zorvium mobil-listrik mendemonstrasikannya 2024 75-an caf\u00e9\n"])
     )
     asked: list[str] = []
-    columns_of = vocabulary.columns_of
-    monkeypatch.setattr(vocabulary, "columns_of", lambda words, pool: asked.extend(words) or columns_of(words, pool))
+    ask = vocabulary._ask
+    monkeypatch.setattr(vocabulary, "_ask", lambda words, pool: asked.extend(words) or ask(words, pool))
     stems = [vocabulary.stem(tokens).stems.tolist() for _ in range(3)]
     assert (
         asked == [*("listrik", "dikenal", "zorvium", "mobil-listrik", "mendemonstrasikannya", "75-an", "caf\u00e9")] * 2
