@@ -1,4 +1,4 @@
-"""Numbers from numpy to Arrow and back, without importing pandas; pieces of arrays; the few that a mask marks.
+"""Numbers from numpy to Arrow and back, without importing pandas; pieces and spans; the few that a mask marks.
 
 `pyarrow.array(ndarray)` and `Array.to_numpy` import pandas wherever it is installed, which costs a process 0.3 s and
 40 MB. See also `features.strings`.
@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,8 @@ import pyarrow as pa
 
 Number = TypeVar("Number", bound=np.generic)
 Positions = npt.NDArray[np.int64]
+
+_FEW: Final = 2048  # numbers; to call Arrow takes longer than to fetch so many
 
 
 def arrow_array(values: npt.NDArray[Any], valid: npt.NDArray[np.bool_] | None = None) -> pa.Array:
@@ -34,13 +36,24 @@ def pieces(values: npt.NDArray[Number], bounds: Positions, which: Positions) -> 
     """Pieces of an array, one after the other: piece i is `values[bounds[i] : bounds[i + 1]]`.
 
     Parameters: values, (n,), in one piece; bounds, (n_pieces + 1,), ascending; which, (n_wanted,), in any order.
-    Arrow copies a piece at one go, where an index would fetch number by number.
+    Returns an array of its own, which may be changed. Arrow copies a piece at one go, where an index would fetch number
+    by number.
     """
+    if values.size < _FEW:
+        return values.take(ranges(bounds.take(which), (bounds[1:] - bounds[:-1]).take(which)))
     buffers = [None, pa.py_buffer(bounds * values.itemsize), pa.py_buffer(values)]
     binary = pa.Array.from_buffers(pa.large_binary(), bounds.size - 1, buffers)
     _, offsets, data = binary.take(arrow_array(which)).buffers()
     size = np.frombuffer(offsets, np.int64)[which.size] // values.itemsize
     return np.frombuffer(data, values.dtype, size) if size else values[:0]
+
+
+def ranges(starts: Positions, lengths: Positions) -> Positions:
+    """The integers start, start + 1, ..., start + length - 1 of all spans, one span after the other."""
+    total = lengths.cumsum()
+    count = int(total[-1]) if total.size else 0
+    places: Positions = np.arange(count, dtype=np.int64) + (starts - total + lengths).repeat(lengths)
+    return places
 
 
 def places_of_few(mask: npt.NDArray[np.bool_]) -> Positions:

@@ -22,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.arrays import arrow_array, numpy_array
+from features.arrays import arrow_array, numpy_array, ranges
 from features.markup import cut_markup
 from features.search import (
     FILLER,
@@ -42,7 +42,6 @@ from features.search import (
     next_of,
     offsets_of,
     openings,
-    ranges,
     string_array_of,
     table,
     until,

@@ -54,13 +54,20 @@ class Memo(Generic[V]):
     def get_all(self, words: Sequence[str]) -> list[V | None]:
         """The value stored for each word, or None: as `get`, at the cost of one dictionary look-up a word or two."""
         young, old = self._generations
-        found: list[V | None] = list(map(self._fixed.get, words)) if self._fixed else [None] * len(words)
-        if young:
-            found = [young.get(word) if value is None else value for word, value in zip(words, found, strict=True)]
+        found: list[V | None]
+        if self._fixed:
+            found = list(map(self._fixed.get, words))
+            if young:
+                found = [young.get(word) if value is None else value for word, value in zip(words, found, strict=True)]
+        else:
+            found = list(map(young.get, words))
         if old:
+            back: dict[str, V] = {}
             for place, word in enumerate(words):
-                if found[place] is None and word in old:
-                    found[place] = self.get(word)
+                if found[place] is None and (value := old.get(word)) is not None:
+                    found[place] = back[word] = value
+            if back:
+                self.update(back)
         return found
 
     def update(self, entries: Mapping[str, V]) -> None:

@@ -91,9 +91,6 @@ class WordPool(Generic[Value]):
     @contextmanager
     def turn(self) -> Iterator[None]:
         """What a thread does with many articles at once; not to be held while it waits for words."""
-        if not self._processes:
-            yield
-            return
         with self._moved:
             self._coming += 1
             self._moved.wait_for(self._is_room)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from features.arrays import pieces, places_of_few
+from features.arrays import pieces, places_of_few, ranges
 from features.table import HashTable
 
 Bytes = npt.NDArray[np.uint8]
@@ -71,14 +71,6 @@ def _bounds(array: pa.StringArray) -> npt.NDArray[np.int32]:
     if len(array) == 0:  # it need not have offsets at all
         return np.zeros(1, np.int32)
     return np.frombuffer(array.buffers()[1], np.int32)[array.offset : array.offset + len(array) + 1]
-
-
-def ranges(starts: Positions, lengths: Positions) -> Positions:
-    """The integers start, start + 1, ..., start + length - 1 of all spans, one span after the other."""
-    total = lengths.cumsum()
-    count = int(total[-1]) if total.size else 0
-    places: Positions = np.arange(count, dtype=np.int64) + (starts - total + lengths).repeat(lengths)
-    return places
 
 
 class Batch:

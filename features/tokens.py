@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from features.arrays import numpy_array, places_of_few
+from features.arrays import numpy_array, places_of_few, ranges
 from features.search import (
     FILLER,
     HYPHEN,
@@ -28,7 +28,6 @@ from features.search import (
     bytes_of,
     in_words,
     offsets_of,
-    ranges,
     string_array_of,
     windows,
 )

@@ -6,6 +6,7 @@ columns; `finish`: put neighbouring stems together as bigrams, and count. It ser
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
@@ -17,10 +18,10 @@ import pyarrow as pa
 from features.arrays import pieces, places_of_few
 from features.clean import articles_of, clean_articles
 from features.columns import UNKNOWN, StemColumns, WordColumns
+from features.counting import count_rows
 from features.fold import fold
 from features.memo import Memo
 from features.pool import Lot, WordPool
-from features.search import ranges
 from features.table import HashTable
 from features.tokens import LETTERS, Tokens, split_batch
 from features.words import SEVERAL, UNSEEN, Codes, Several, Words, coded
@@ -271,46 +272,39 @@ class Vocabulary:
         return _Terms(known, columns, pairs.take(found), bigrams)
 
     def _count(self, stemmed: Stemmed) -> Counts:
-        n_documents, n_terms = stemmed.titles.size, len(self)
+        n_documents, weight = stemmed.titles.size, self.title_weight
         offsets = stemmed.offsets
         lengths = offsets[1:] - offsets[:-1]
         known, stems, pairs, bigrams = self._terms(stemmed)
-        bounds = known.searchsorted(offsets)  # where in `known` each document begins
-        n_known = bounds[1:] - bounds[:-1]
-
-        # Each term of each document becomes one number, so that sorting brings equal ones together. Numbers of 32 bits,
-        # where they suffice, sort twice as fast. The numbers of titles are put in once more for each further count.
-        dtype = np.dtype(np.int32 if n_documents * n_terms < 2**31 else np.int64)
-        begin = (np.arange(n_documents, dtype=np.int64) * n_terms).astype(dtype)
-        base = begin.repeat(n_known)
-        single, double = base + stems, base.take(pairs) + bigrams
-        parts: list[Integers] = [single, double]
-        if self.title_weight > 1 and stemmed.titles.any():
-            title_ends = known.searchsorted(offsets[:-1] + stemmed.titles)
-            of_titles = ranges(bounds[:-1], title_ends - bounds[:-1])
-            first = pairs.searchsorted(bounds[:-1])
-            pairs_of_titles = ranges(first, pairs.searchsorted(title_ends) - first)
-            parts += [single.take(of_titles), double.take(pairs_of_titles)] * (self.title_weight - 1)
-        numbers = np.concatenate(parts, dtype=dtype)
-        numbers.sort()
-
-        change = np.empty(numbers.size, bool)
-        change[:1] = True
-        np.not_equal(numbers[1:], numbers[:-1], out=change[1:])
-        first = change.nonzero()[0]
-        counts = np.empty_like(first)
-        np.subtract(first[1:], first[:-1], out=counts[:-1])
-        counts[-1:] = numbers.size - first[-1:]
-        terms = numbers.take(first)
-        rows = np.empty(n_documents + 1, np.int64)
-        rows[:-1], rows[-1] = terms.searchsorted(begin), terms.size
+        # Four pieces a document: the stems of its title, which stand in its row as often as a title counts, and of its
+        # text, and so the bigrams.
+        bounds = np.empty(4 * n_documents + 1, np.int64)
+        of_stems, of_bigrams = bounds[: 2 * n_documents], bounds[2 * n_documents : -1]
+        begins = known.searchsorted(offsets)
+        of_stems[::2] = begins[:-1]
+        of_stems[1::2] = known.searchsorted(offsets[:-1] + stemmed.titles)
+        of_bigrams[:] = pairs.searchsorted(of_stems)
+        of_bigrams += stems.size
+        bounds[-1] = stems.size + bigrams.size
+        rows = _rows(n_documents, weight)
+        rows_at, columns, counts = count_rows(np.concatenate((stems, bigrams)), bounds, rows)
         return Counts(
-            offsets=rows,
-            columns=terms - begin.repeat(rows[1:] - rows[:-1]),
+            offsets=rows_at,
+            columns=columns,
             counts=counts,
-            coverage=n_known / np.maximum(lengths, 1),
+            coverage=(begins[1:] - begins[:-1]) / np.maximum(lengths, 1),
             n_stems=lengths,
         )
+
+
+@functools.lru_cache(maxsize=16)
+def _rows(n_documents: int, title_weight: int) -> Positions:
+    """For `features.counting`: the pieces of each document, a title's as often as it counts, and room behind them."""
+    of_stems = np.arange(0, 2 * n_documents, 2)
+    of_bigrams = of_stems + 2 * n_documents
+    room = np.arange(n_documents) + 4 * n_documents
+    titles = of_stems, of_bigrams
+    return np.column_stack((*titles * title_weight, of_stems + 1, of_bigrams + 1, room))
 
 
 def expand(tokens: Tokens, codes: Codes, several: Several) -> Stemmed:

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from features.arrays import pieces, places_of_few
+import features.arrays
+from features.arrays import pieces, places_of_few, ranges
 
 
 @given(arrays(np.bool_, st.integers(0, 100), elements=st.booleans()), st.integers(0, 8))
@@ -23,13 +24,26 @@ def test_few_among_many() -> None:
     assert places_of_few(mask).dtype == np.int64
 
 
+@pytest.mark.parametrize("few", [0, 2048])
 @pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.int64])
 @given(data=st.data())
-def test_pieces_are_slices_one_after_the_other(dtype: type[np.generic], data: st.DataObject) -> None:
+def test_pieces_are_slices_one_after_the_other(few: int, dtype: type[np.generic], data: st.DataObject) -> None:
     lengths = data.draw(st.lists(st.integers(0, 4), max_size=8))
     bounds = np.concatenate(([0], np.cumsum(lengths, dtype=np.int64)))
     values = np.arange(bounds[-1]).astype(dtype)
     which = data.draw(st.lists(st.sampled_from(range(len(lengths))), max_size=10) if lengths else st.just([]))
-    found = pieces(values, bounds, np.array(which, np.int64))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(features.arrays, "_FEW", few)
+        found = pieces(values, bounds, np.array(which, np.int64))
     assert found.dtype == dtype
     assert found.tolist() == [value for piece in which for value in values[bounds[piece] : bounds[piece + 1]].tolist()]
+    if found.size:
+        found[:] = 0  # it is an array of its own
+        assert values.tolist() == list(range(values.size))
+
+
+@given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 6)), max_size=10))
+def test_ranges_are_those_of_python(spans: list[tuple[int, int]]) -> None:
+    starts, lengths = np.array(spans, np.int64).reshape(-1, 2).T
+    expected = [place for start, length in spans for place in range(start, start + length)]
+    assert ranges(starts, lengths).tolist() == expected
