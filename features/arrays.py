@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 Number = TypeVar("Number", bound=np.generic)
 Positions = npt.NDArray[np.int64]
@@ -43,7 +44,7 @@ def pieces(values: npt.NDArray[Number], bounds: Positions, which: Positions) -> 
         return values.take(ranges(bounds.take(which), (bounds[1:] - bounds[:-1]).take(which)))
     buffers = [None, pa.py_buffer(bounds * values.itemsize), pa.py_buffer(values)]
     binary = pa.Array.from_buffers(pa.large_binary(), bounds.size - 1, buffers)
-    _, offsets, data = binary.take(arrow_array(which)).buffers()
+    _, offsets, data = pc.call_function("array_take", [binary, arrow_array(which)]).buffers()
     size = np.frombuffer(offsets, np.int64)[which.size] // values.itemsize
     return np.frombuffer(data, values.dtype, size) if size else values[:0]
 

@@ -6,7 +6,6 @@ columns; `finish`: put neighbouring stems together as bigrams, and count. It ser
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
@@ -277,7 +276,7 @@ class Vocabulary:
         lengths = offsets[1:] - offsets[:-1]
         known, stems, pairs, bigrams = self._terms(stemmed)
         # Four pieces a document: the stems of its title, which stand in its row as often as a title counts, and of its
-        # text, and so the bigrams.
+        # text; and so the bigrams.
         bounds = np.empty(4 * n_documents + 1, np.int64)
         of_stems, of_bigrams = bounds[: 2 * n_documents], bounds[2 * n_documents : -1]
         begins = known.searchsorted(offsets)
@@ -286,7 +285,9 @@ class Vocabulary:
         of_bigrams[:] = pairs.searchsorted(of_stems)
         of_bigrams += stems.size
         bounds[-1] = stems.size + bigrams.size
-        rows = _rows(n_documents, weight)
+        first_row = [0] * weight + [2 * n_documents] * weight + [1, 2 * n_documents + 1, 4 * n_documents]
+        to_next_row = [2] * (2 * weight + 2) + [1]
+        rows = np.arange(n_documents)[:, None] * to_next_row + first_row
         rows_at, columns, counts = count_rows(np.concatenate((stems, bigrams)), bounds, rows)
         return Counts(
             offsets=rows_at,
@@ -295,16 +296,6 @@ class Vocabulary:
             coverage=(begins[1:] - begins[:-1]) / np.maximum(lengths, 1),
             n_stems=lengths,
         )
-
-
-@functools.lru_cache(maxsize=16)
-def _rows(n_documents: int, title_weight: int) -> Positions:
-    """For `features.counting`: the pieces of each document, a title's as often as it counts, and room behind them."""
-    of_stems = np.arange(0, 2 * n_documents, 2)
-    of_bigrams = of_stems + 2 * n_documents
-    room = np.arange(n_documents) + 4 * n_documents
-    titles = of_stems, of_bigrams
-    return np.column_stack((*titles * title_weight, of_stems + 1, of_bigrams + 1, room))
 
 
 def expand(tokens: Tokens, codes: Codes, several: Several) -> Stemmed:
