@@ -59,6 +59,7 @@ class WordPool(Generic[Value]):
         self._parts: deque[_Part[Value]] = deque()  # that nobody works on
         # Batches that are worked on side by side have many new words in common, and each is asked for once.
         self._lots: deque[Lot[Value]] = deque(maxlen=workers + 2)
+        self._closed = False
         self._turns = 0  # that are taken
         self._coming = 0  # threads that wait for one
 
@@ -93,8 +94,10 @@ class WordPool(Generic[Value]):
         """What a thread does with many articles at once; not to be held while it waits for words."""
         with self._moved:
             self._coming += 1
-            self._moved.wait_for(self._is_room)
-            self._coming -= 1
+            try:
+                self._moved.wait_for(self._is_room)
+            finally:
+                self._coming -= 1
             self._turns += 1
         try:
             yield
@@ -144,20 +147,20 @@ class WordPool(Generic[Value]):
             return False
         with self._more:
             self._asked += n_words
-            if not self._processes and self._asked >= WORTH_PROCESSES:
+            if not self._processes and not self._closed and self._asked >= WORTH_PROCESSES:
                 work = pickle.dumps(self.work)
                 processes = range(self.workers - self.workers // 2)
                 self._processes = [_Process(work, self._parts, self._more, self._moved) for _ in processes]
             return bool(self._processes)
 
     def close(self) -> None:
-        """End the processes, if any were started."""
-        for process in self._processes:
-            process.close()
+        """End the processes, if any were started. Whoever still waits for words does the rest of the work."""
         with self._more:
-            self._processes = []
+            self._closed = True
+            processes, self._processes = self._processes, []
             self._lots.clear()
-            self._parts.clear()
+        for process in processes:
+            process.close()
 
     def __enter__(self) -> Self:
         return self

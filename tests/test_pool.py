@@ -229,6 +229,20 @@ def test_a_start_up_file_that_prints_spoils_nothing(
         assert pool.map(["makanan", "minuman", "menyapu"]) == ["makan", "minum", "sapu"]
 
 
+def test_who_waits_when_the_pool_is_closed_does_the_rest(eager: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(features.pool, "PART", 1)
+    with ThreadPoolExecutor(1) as threads:
+        with WordPool(functools.partial(_sleeps, os.getpid()), 2) as pool:
+            started(pool)
+            lot = threads.submit(pool.map, ["a", "b", "c"])
+            deadline = time.monotonic() + 30
+            while not pool._processes[0].busy:
+                assert time.monotonic() < deadline
+        assert lot.result(30) == ["a", "b", "c"]
+        assert pool.map(["d", "e"]) == ["d", "e"]
+        assert not pool._processes
+
+
 def test_closing_waits_for_no_process_that_begins(eager: None) -> None:
     with WordPool(stem_words, 2) as pool:
         pool.map(["makanan"])
@@ -316,6 +330,11 @@ def dies_elsewhere_of(word: str, here: int) -> Callable[[Sequence[str]], list[st
 def _dies(word: str, here: int, words: Sequence[str]) -> list[str]:
     if word in words and os.getpid() != here:
         os._exit(3)
+    return list(words)
+
+
+def _sleeps(here: int, words: Sequence[str]) -> list[str]:
+    time.sleep(0.05 if os.getpid() == here else 60)
     return list(words)
 
 
