@@ -13,7 +13,7 @@ Numbers = npt.NDArray[np.int32]
 Positions = npt.NDArray[np.int64]
 
 FILLING: Final = int(np.iinfo(np.int32).max)  # stands behind the numbers of a row; larger than any of them
-_WIDTHS: Final = 1 << np.arange(6, 48, dtype=np.int64)  # 64, 128, 256, ...
+_WIDTHS: Final = 1 << np.arange(4, 48, dtype=np.int64)  # 16, 32, 64, ...
 
 
 def count_rows(numbers: Numbers, bounds: Positions, rows: Positions) -> tuple[Positions, Numbers, Positions]:

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager, suppress
 from itertools import chain
-from typing import Final, Generic, Self, TypeVar
+from typing import Any, Final, Generic, Self, TypeVar
 
 Value = TypeVar("Value")
 
@@ -25,6 +25,7 @@ Value = TypeVar("Value")
 WORTH_PROCESSES: Final = 4000  # new words, over all calls of at least `WORTH_ASKING`, after which they are started
 WORTH_ASKING: Final = 500  # words; fewer are done sooner than it is their turn
 PART: Final = 1000  # words that are handed out at a time
+SHARED: Final = 2**16  # words of a lot at most that later ones share; more are not from a batch of news
 AHEAD: Final = 2  # parts that a process is given, so that it has one at hand when it has done another
 _PROGRAM: Final = "import sys; sys.path[:] = sys.argv[1:]; from features.pool_process import serve; serve()"
 
@@ -59,7 +60,7 @@ class WordPool(Generic[Value]):
         self._parts: deque[_Part[Value]] = deque()  # that nobody works on
         # Batches that are worked on side by side have many new words in common, and each is asked for once.
         self._lots: deque[Lot[Value]] = deque(maxlen=workers + 2)
-        self._closed = False
+        self._may_start, self._starting = workers > 1, False
         self._turns = 0  # that are taken
         self._coming = 0  # threads that wait for one
 
@@ -79,7 +80,8 @@ class WordPool(Generic[Value]):
             lot.words = own.keys()
             left = list(own)
             lot.parts = [_Part(left[first : first + PART]) for first in range(0, len(left), PART)]
-            self._lots.append(lot)
+            if len(left) <= SHARED:
+                self._lots.append(lot)
             self._parts.extend(lot.parts)
             self._more.notify_all()
         return lot
@@ -96,9 +98,10 @@ class WordPool(Generic[Value]):
             self._coming += 1
             try:
                 self._moved.wait_for(self._is_room)
+                self._turns += 1
             finally:
                 self._coming -= 1
-            self._turns += 1
+                self._moved.notify_all()
         try:
             yield
         finally:
@@ -141,26 +144,45 @@ class WordPool(Generic[Value]):
         busy = sum(process.busy for process in self._processes)
         return self._turns < max(self.workers - busy, self.workers // 2)
 
+    def forget(self, lot: Lot[Value]) -> None:
+        """Let no other lot share the words of this one."""
+        with self._more, suppress(ValueError):
+            self._lots.remove(lot)
+
     def _worth_asking(self, n_words: int) -> bool:
         """Whether there are processes to ask for so many words; starts them when it is time."""
         if self.workers == 1 or n_words < WORTH_ASKING:
             return False
         with self._more:
             self._asked += n_words
-            if not self._processes and not self._closed and self._asked >= WORTH_PROCESSES:
-                work = pickle.dumps(self.work)
-                processes = range(self.workers - self.workers // 2)
-                self._processes = [_Process(work, self._parts, self._more, self._moved) for _ in processes]
-            return bool(self._processes)
+            if not self._may_start or self._asked < WORTH_PROCESSES:
+                return bool(self._processes)
+            self._may_start = False
+            self._starting = True
+        self._start()
+        return bool(self._processes)
+
+    def _start(self) -> None:
+        processes: list[_Process[Value]] = []
+        try:
+            work = pickle.dumps(self.work)
+            for _ in range(self.workers - self.workers // 2):
+                processes.append(_Process(work, self._parts, self._more, self._moved))
+        except (OSError, RuntimeError):  # no more processes or threads for us: it works without them, too
+            _end(processes)
+            processes = []
+        with self._more:
+            if self._starting:
+                self._processes, processes = processes, []
+        _end(processes)  # the pool was closed meanwhile
 
     def close(self) -> None:
         """End the processes, if any were started. Whoever still waits for words does the rest of the work."""
         with self._more:
-            self._closed = True
+            self._may_start = self._starting = False
             processes, self._processes = self._processes, []
             self._lots.clear()
-        for process in processes:
-            process.close()
+        _end(processes)
 
     def __enter__(self) -> Self:
         return self
@@ -195,7 +217,7 @@ class Lot(Generic[Value]):
             try:
                 self._pool.finish(parts)
             except BaseException:
-                self.words = frozenset()  # nobody else shall wait for them
+                self._pool.forget(self)
                 raise
             values = chain.from_iterable(part.values or () for part in parts)
             found = dict(zip(self.words, values, strict=True))
@@ -226,14 +248,19 @@ class _Process(Generic[Value]):
             [sys.executable, "-c", _PROGRAM, *(entry for entry in sys.path if isinstance(entry, str))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            start_new_session=True,  # so that Ctrl-C reaches only whoever will close this
+            # So that Ctrl-C reaches only whoever will close this.
+            start_new_session=True,
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # what Windows has for it
         )
-        self._threads = [
-            threading.Thread(target=self._give, args=(work,), name="give words", daemon=True),
-            threading.Thread(target=self._take, name="take values", daemon=True),
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._threads: list[threading.Thread] = []  # that run
+        try:
+            for target, arguments in ((self._take, ()), (self._give, (work,))):
+                thread = threading.Thread(target=target, args=arguments, name="words", daemon=True)
+                thread.start()
+                self._threads.append(thread)
+        except RuntimeError:  # there are too many
+            _end([self])
+            raise
 
     @property
     def busy(self) -> bool:
@@ -242,12 +269,15 @@ class _Process(Generic[Value]):
 
     def _give(self, work: bytes) -> None:
         assert self._process.stdin is not None
-        with suppress(OSError):  # it has died, as the other thread finds out
-            self._process.stdin.write(work)
-            self._process.stdin.flush()
-            while (part := self._next()) is not None:
-                pickle.dump("\n".join(part.words), self._process.stdin)
+        try:
+            with suppress(OSError):  # it has died
+                self._process.stdin.write(work)
                 self._process.stdin.flush()
+                while (part := self._next()) is not None:
+                    pickle.dump("\n".join(part.words), self._process.stdin)
+                    self._process.stdin.flush()
+        finally:
+            self.kill()  # so that the other thread finds out
 
     def _next(self) -> _Part[Value] | None:
         with self._more:
@@ -266,6 +296,7 @@ class _Process(Generic[Value]):
                 with self._more:
                     self.ready = True
                     self._more.notify_all()
+                    self._moved.notify_all()
                 while True:
                     values = pickle.load(self._process.stdout)
                     with self._more:
@@ -274,17 +305,21 @@ class _Process(Generic[Value]):
                         self._given.popleft().values = values
                         self._more.notify_all()
                         self._moved.notify_all()
-        self._process.kill()
         with self._more:
             self.ended = True
             self._parts.extendleft(reversed(self._given))  # for another one to do
             self._given.clear()
             self._more.notify_all()
             self._moved.notify_all()
+        self.kill()
+
+    def kill(self) -> None:
+        """Have it end."""
+        with suppress(OSError):  # Windows refuses where it is about to end
+            self._process.kill()
 
     def close(self) -> None:
-        """End it."""
-        self._process.kill()
+        """Wait until it has ended."""
         for thread in self._threads:
             thread.join()
         for pipe in (self._process.stdin, self._process.stdout):
@@ -292,3 +327,10 @@ class _Process(Generic[Value]):
             with suppress(OSError):  # what it has not read is lost
                 pipe.close()
         self._process.wait()
+
+
+def _end(processes: Sequence[_Process[Any]]) -> None:
+    for process in processes:
+        process.kill()
+    for process in processes:
+        process.close()

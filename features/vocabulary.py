@@ -132,10 +132,13 @@ class Vocabulary:
     title_weight: how often a title is counted.
     known: words with their stems, to start the memo with: those of the training corpus.
 
-    Raises ValueError for a term given twice, a bigram before a stem, or one of stems that are not terms.
+    Raises ValueError for a title weight below 1, a term given twice, a bigram before a stem, or one of stems that are
+    not terms.
     """
 
     def __init__(self, terms: Sequence[str], title_weight: int, known: Mapping[str, tuple[str, ...]] | None = None):
+        if title_weight < 1:
+            raise ValueError(f"title_weight: found {title_weight}, expected at least 1")
         self.terms = terms
         self.title_weight = title_weight
         n_stems = next((place for place, term in enumerate(terms) if " " in term), len(terms))

@@ -134,7 +134,10 @@ class Predictor:
             return [prediction for bounds in _batches(texts) for prediction in self._predictions(label(bounds))]
         with self.pool(workers) as pool, ThreadPoolExecutor(threads_for(workers)) as threads:
             run = threads.map(lambda bounds: label(bounds, pool), _batches(texts))
-            return [prediction for labels in run for prediction in self._predictions(labels)]
+            try:
+                return [prediction for labels in run for prediction in self._predictions(labels)]
+            finally:
+                threads.shutdown(cancel_futures=True)  # after Ctrl-C, what has not begun
 
     def predict_one(self, text: str, title: str | None = None) -> Prediction:
         """Label one article; raises ValueError if it is not a string."""

@@ -178,8 +178,8 @@ def test_so_many_threads_work_as_processes_leave_cores(
     assert most[0] == at_once
 
 
-def test_without_processes_no_thread_waits_for_its_turn() -> None:
-    pool = WordPool(stem_words, 2)
+def test_without_processes_all_cores_are_for_threads() -> None:
+    pool = WordPool(stem_words, 3)
     with pool.turn(), pool.turn(), pool.turn():
         assert pool.map(["makanan"]) == ["makan"]
 
@@ -227,6 +227,44 @@ def test_a_start_up_file_that_prints_spoils_nothing(
         assert pool.map(["makanan"]) == ["makan"]
         started(pool)
         assert pool.map(["makanan", "minuman", "menyapu"]) == ["makan", "minum", "sapu"]
+
+
+def test_where_no_process_can_be_started_it_works_without(eager: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+    start = subprocess.Popen
+
+    def first_only(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
+        if started:
+            raise BlockingIOError("Resource temporarily unavailable")
+        started.append(start(*arguments, **options))
+        return started[0]
+
+    monkeypatch.setattr(features.pool.subprocess, "Popen", first_only)
+    with WordPool(stem_words, 4) as pool:
+        assert pool.map(["makanan", "minuman"]) == pool.map(["makanan", "minuman"]) == ["makan", "minum"]
+        assert not pool._processes
+    assert len(started) == 1
+    assert started[0].returncode is not None
+
+
+def test_an_interrupt_or_an_error_concerns_its_own_words_alone(eager: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(features.pool, "_Process", Idle)
+    raised: list[BaseException] = [KeyboardInterrupt()]
+
+    def work(words: Sequence[str]) -> list[str]:
+        if raised and {"zat", "zut"} & {*words}:
+            raise raised.pop(0)
+        return list(words)
+
+    pool = WordPool(Work(work), 2)
+    with pytest.raises(KeyboardInterrupt):
+        pool.map(["a", "zat"])
+    assert pool.map(["a", "zat"]) == ["a", "zat"]
+    raised.append(LookupError("no zat"))
+    with pytest.raises(LookupError, match="no zat"):
+        pool.map(["c", "zut", "b"])
+    assert pool.map(["a", "b"]) == ["a", "b"]
+    assert pool.map(["a", "zut"]) == ["a", "zut"]
 
 
 def test_who_waits_when_the_pool_is_closed_does_the_rest(eager: None, monkeypatch: pytest.MonkeyPatch) -> None:
