@@ -74,7 +74,7 @@ def stem_articles(articles: Sequence[str], workers: int = 1) -> StemmedArticles:
             for word, its_stems in zip(new, stems_of(stem, new), strict=True):
                 word_numbers[word] = tuple(stem_numbers.setdefault(stem, len(stem_numbers)) for stem in its_stems)
             codes, several = coded([word_numbers[word] for word in tokens.distinct])
-            batches.append(expand(tokens, codes[tokens.numbers], several))
+            batches.append(expand(codes[tokens.numbers], several, tokens.offsets, tokens.titles))
     return StemmedArticles(batches, list(stem_numbers), dict(sorted(words.items())))
 
 

@@ -92,11 +92,13 @@ class _Asked(NamedTuple):
 class Begun:
     """A batch of documents on its way from `Vocabulary.begin` to `Vocabulary.finish`.
 
-    codes: (n_tokens,), of the words of `tokens`, with `several`, what they refer to (see `features.words`); yet to be
-    filled in at `unseen`, (n_unseen,). numbers: (n_unseen,), for each of these words its place in those `asked` for.
+    It has let go of the text, for it may have to wait. offsets and titles: as in `features.tokens.Tokens`. codes:
+    (n_tokens,), of the words, with `several`, what they refer to (see `features.words`); yet to be filled in at
+    `unseen`, (n_unseen,). numbers: (n_unseen,), for each of these words its place in those `asked` for.
     """
 
-    tokens: Tokens
+    offsets: Positions
+    titles: Positions
     codes: Codes
     several: Several
     unseen: Positions
@@ -190,11 +192,11 @@ class Vocabulary:
 
     def finish(self, begun: Begun) -> Counts:
         """The second half: the columns of new words, as soon as they are there, and counts."""
-        return self._count(expand(begun.tokens, *self._coded(begun)))
+        return self._count(self._expanded(begun))
 
     def stem(self, tokens: Tokens) -> Stemmed:
         """The words of a batch as columns of stems: known ones all at once, others once a distinct word."""
-        return expand(tokens, *self._coded(self._begin(tokens)))
+        return self._expanded(self._begin(tokens))
 
     def columns_of(self, words: Sequence[str]) -> list[StemColumns]:
         """For each word of a cleaned text the columns of its stems."""
@@ -205,13 +207,17 @@ class Vocabulary:
         codes = table.find(tokens)
         unseen = places_of_few(codes == UNSEEN)
         if not unseen.size:
-            return Begun(tokens, codes, table.several, unseen, unseen, None)
+            return Begun(tokens.offsets, tokens.titles, codes, table.several, unseen, unseen, None)
         first, second = tokens.packed.take(unseen, axis=0).T
         letters = ((first | second) & LETTERS) != 0
         codes[unseen] = SEVERAL  # numbers, which have no stems
         unseen = unseen[letters]
         distinct, numbers = tokens.encode(unseen)
-        return Begun(tokens, codes, table.several, unseen, numbers, self._ask(distinct, pool))
+        asked = self._ask(distinct, pool)
+        return Begun(tokens.offsets, tokens.titles, codes, table.several, unseen, numbers, asked)
+
+    def _expanded(self, begun: Begun) -> Stemmed:
+        return expand(*self._coded(begun), begun.offsets, begun.titles)
 
     def _coded(self, begun: Begun) -> tuple[Codes, Several]:
         """The codes of the words of a batch, (n_tokens,), and what they refer to; see `features.words`."""
@@ -247,7 +253,7 @@ class Vocabulary:
     def occurrences(self, tokens: Tokens) -> tuple[Counts, Occurrences]:
         """What `count` gives for the words of a batch, and where each term that it counts stands."""
         codes, several = self._coded(self._begin(tokens))
-        stemmed = expand(tokens, codes, several)
+        stemmed = expand(codes, several, tokens.offsets, tokens.titles)
         counts = self._count(stemmed)
         known, stems, pairs, bigrams = self._terms(stemmed)
         words = np.arange(codes.size).repeat(stems_per_word(codes, several))
@@ -301,10 +307,11 @@ class Vocabulary:
         )
 
 
-def expand(tokens: Tokens, codes: Codes, several: Several) -> Stemmed:
+def expand(codes: Codes, several: Several, offsets: Positions, titles: Positions) -> Stemmed:
     """The words of a batch replaced by the columns of their stems.
 
-    Parameters: codes, (n_tokens,), of the words, and `several`, what they refer to; see `features.words`.
+    Parameters: codes, (n_tokens,), of the words, and `several`, what they refer to, see `features.words`; offsets and
+    titles, of the documents, as in `features.tokens.Tokens`.
     """
     special, which, times = _special(codes, several)
     # The words between two special ones and the columns of a special one, in turn: pieces of the codes, and of the
@@ -316,9 +323,9 @@ def expand(tokens: Tokens, codes: Codes, several: Several) -> Stemmed:
     stems = pieces(np.concatenate((codes, several.columns)), bounds, turns)
     # The stem of a word stands where the word stood, moved by what the words before it have more or less than one.
     moved = np.concatenate(([0], (times - 1).cumsum()))
-    offsets = tokens.offsets + moved[special.searchsorted(tokens.offsets)]
-    titles = tokens.offsets[:-1] + tokens.titles
-    return Stemmed(stems, offsets, titles + moved[special.searchsorted(titles)] - offsets[:-1])
+    ends = offsets[:-1] + titles
+    offsets = offsets + moved[special.searchsorted(offsets)]
+    return Stemmed(stems, offsets, ends + moved[special.searchsorted(ends)] - offsets[:-1])
 
 
 def stems_per_word(codes: Codes, several: Several) -> Positions:
