@@ -26,7 +26,7 @@ WORTH_PROCESSES: Final = 4000  # new words, over all calls of at least `WORTH_AS
 WORTH_ASKING: Final = 500  # words; fewer are done sooner than it is their turn
 PART: Final = 1000  # words that are handed out at a time
 SHARED: Final = 2**16  # words of a lot at most that later ones share; more are not from a batch of news
-AHEAD: Final = 2  # parts that a process is given, so that it has one at hand when it has done another
+AHEAD: Final = 4  # parts that a process is given: they last while a thread, at its turn, brings no new ones
 _PROGRAM: Final = "import sys; sys.path[:] = sys.argv[1:]; from features.pool_process import serve; serve()"
 
 
