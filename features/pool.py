@@ -51,15 +51,15 @@ class WordPool(Generic[Value]):
             raise ValueError(f"workers: found {workers}, expected at least 1")
         self.work = work
         self.workers = workers
-        self._asked = 0  # words
-        self._processes: list[_Process[Value]] = []
-        # One lock guards all that follows.
+        # One lock guards all that changes.
         lock = threading.Lock()
         self._more = threading.Condition(lock)  # for the threads of processes: there may be a part to take
         self._moved = threading.Condition(lock)  # for all others: a lot may be done, a turn or a part free
         self._parts: deque[_Part[Value]] = deque()  # that nobody works on
         # Batches that are worked on side by side have many new words in common, and each is asked for once.
         self._lots: deque[Lot[Value]] = deque(maxlen=workers + 2)
+        self._asked = 0  # words
+        self._processes: list[_Process[Value]] = []
         self._may_start, self._starting = workers > 1, False
         self._turns = 0  # that are taken
         self._coming = 0  # threads that wait for one

@@ -54,7 +54,7 @@ class StemmedArticles:
 def stem_articles(articles: Sequence[str], workers: int = 1) -> StemmedArticles:
     """Stem articles: the slow part of learning from them, done once for any number of vectorizers.
 
-    Parameters: articles, as for `StemVectorizer`; workers, processes that stem their words, where there are thousands.
+    Parameters: articles, as for `StemVectorizer`; workers, cores to use for stemming their words, where there are thousands.
     Raises TypeError for a bare string.
     """
     stem_numbers: dict[str, int] = {}
@@ -90,7 +90,7 @@ class StemVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     bigram_min_df: a pair of neighbouring kept stems is kept if at least so many articles hold it; None for no pairs.
     title_weight: how often the words of a title are counted.
     terms: words and pairs of words that are terms however many articles hold them.
-    workers: processes that stem the words of the corpus, where there are thousands of them.
+    workers: cores to use for stemming the words of the corpus, where there are thousands of them.
 
     Attributes
     ----------
