@@ -54,7 +54,7 @@ class StemmedArticles:
 def stem_articles(articles: Sequence[str], workers: int = 1) -> StemmedArticles:
     """Stem articles: the slow part of learning from them, done once for any number of vectorizers.
 
-    Parameters: articles, as for `StemVectorizer`; workers, cores to use for stemming their words, where there are thousands.
+    Parameters: articles, as for `StemVectorizer`; workers, cores that stem their words, where there are thousands.
     Raises TypeError for a bare string.
     """
     stem_numbers: dict[str, int] = {}

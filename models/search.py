@@ -166,7 +166,7 @@ def search(
     Parameters: corpus, without duplicates; sectors, its sectors, with the prevalence that thresholds are chosen for;
     folds, (train, test) pairs whose test parts cover every article once; default, the configuration that is tried first
     and stays unless one is better; lexicon, as for training; beta, see `models.calibration`; seed, of the draws and of
-    the bootstrap; workers, cores to use for stemming; fixed, names of parameters that keep their default; on_trial, called
+    the bootstrap; workers, cores that stem; fixed, names of parameters that keep their default; on_trial, called
     with each trial as soon as it and those before it are done, its number from 1, and how many there will be.
 
     Raises ValueError if n is below 1, or for what the default configuration cannot be fitted to.
