@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 Number = TypeVar("Number", bound=np.generic)
 Positions = npt.NDArray[np.int64]
 
-_FEW: Final = 2048  # numbers; to call Arrow takes longer than to fetch so many
+_FEW: Final = 8192  # numbers; to call Arrow takes longer than to fetch so many
 
 
 def arrow_array(values: npt.NDArray[Any], valid: npt.NDArray[np.bool_] | None = None) -> pa.Array:
@@ -41,7 +41,7 @@ def pieces(values: npt.NDArray[Number], bounds: Positions, which: Positions) -> 
     by number.
     """
     if values.size < _FEW:
-        return values.take(ranges(bounds.take(which), (bounds[1:] - bounds[:-1]).take(which)))
+        return values.take(ranges(bounds[which], bounds[which + 1] - bounds[which]))
     buffers = [None, pa.py_buffer(bounds * values.itemsize), pa.py_buffer(values)]
     binary = pa.Array.from_buffers(pa.large_binary(), bounds.size - 1, buffers)
     _, offsets, data = pc.call_function("array_take", [binary, arrow_array(which)]).buffers()

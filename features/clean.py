@@ -22,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.arrays import arrow_array, numpy_array, ranges
+from features.arrays import ranges
 from features.markup import cut_markup
 from features.search import (
     FILLER,
@@ -38,6 +38,7 @@ from features.search import (
     at,
     blank,
     bytes_of,
+    distinct_strings,
     in_words,
     next_of,
     offsets_of,
@@ -239,7 +240,7 @@ class _Cleaned(NamedTuple):
 def _clean(articles: pa.StringArray) -> _Cleaned:
     batch = Batch.of(bytearray(bytes_of(pc.ascii_lower(articles))), offsets_of(articles))
     _blank_symbols(batch)
-    raw = batch.array()
+    raw = batch.text
     marked = cut_markup(batch)
     spans = _boilerplate(marked)
     if spans:
@@ -255,7 +256,7 @@ def _clean(articles: pa.StringArray) -> _Cleaned:
     if not pc.any(emptied).as_py():
         return _Cleaned(marked, marked, spans, None)
     kept = np.array(emptied.to_pylist(), np.bool_)
-    documents = pc.if_else(emptied, raw, text)
+    documents = pc.if_else(emptied, string_array_of(raw, batch.offsets), text)
     return _Cleaned(Batch.of(bytearray(bytes_of(documents)), offsets_of(documents)), marked, spans, kept)
 
 
@@ -318,14 +319,15 @@ def _boilerplate_lines(batch: Batch, bounds: Positions) -> list[Span]:
     starts = bounds[short]
     led = (~in_words(data[starts])).nonzero()[0]
     first = starts.copy()
-    first[led] += in_words(batch.windows(starts[led], LEAD)).argmax(axis=1)
+    if led.size:
+        first[led] += in_words(batch.windows(starts[led], LEAD)).argmax(axis=1)
     words, _ = words_at(batch, first)
     found = short[_LINE_OPENINGS.get(words)]
     if not found.size:
         return []
     # A line that stands in many documents is looked at once.
-    lines = string_array_of(data, bounds).take(arrow_array(found)).dictionary_encode()
-    kind = np.array([_kind(line) for line in lines.dictionary.to_pylist()])[numpy_array(lines.indices)]
+    lines, numbers = distinct_strings(data, bounds[found], lengths[found] - 1)
+    kind = np.array([_kind(line) for line in lines])[numbers]
     found, kind = found[kind != _KEPT], kind[kind != _KEPT]
     begin, end = bounds[found], bounds[found + 1]
     document = offsets.searchsorted(begin, side="right") - 1
@@ -405,6 +407,8 @@ def _bracketed(batch: Batch) -> list[Span]:
     """Photo credits and embedded pictures: from the bracket to the one that closes it on the same line."""
     data, places = batch.data, batch.places_of(*b"([")
     places = places[_BRACKETED_START.take(data[places + 1])]
+    if not places.size:
+        return []
     words, ends = words_at(batch, places + 1)
     places = places[_BRACKET_OPENINGS.get(words) & ((data[ends] == ord(":")) | (data[ends] == ord(".")))]
     if not places.size:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from features.arrays import pieces, places_of_few, ranges
+from features.arrays import arrow_array, numpy_array, pieces, places_of_few, ranges
 from features.table import HashTable
 
 Bytes = npt.NDArray[np.uint8]
@@ -27,7 +27,9 @@ FILLER: Final = 0x7F
 PADDING: Final = 32  # bytes behind a batch: so many can be looked at from any place on
 WINDOW: Final = 16  # bytes that rules look at from a place on, at most
 OPENING: Final = 8  # bytes of a word that are compared with those of rules
+_WIDE: Final = {width: np.dtype(f"V{width}") for width in (OPENING, WINDOW, PADDING)}
 _ONE: Final = np.uint64(1)
+_FEW: Final = 128  # strings; to call Arrow takes longer than to look at so many one by one
 
 
 def table(members: bytes) -> Mask:
@@ -150,11 +152,13 @@ class Batch:
 
     def places_of_phrase(self, phrase: bytes, landmark: int = 0) -> Positions:
         """Where a phrase stands, in order. Parameters: landmark, which byte of the phrase is one."""
-        places = self.places_of(phrase[landmark]) - landmark
+        data, places = self.data, self.places_of(phrase[landmark]) - landmark
         for offset, byte in enumerate(phrase):
-            if offset != landmark and places.size:
+            if not places.size:
+                break
+            if offset != landmark:
                 # Beyond one end of the batch is the other: its last byte, a newline, is in no phrase.
-                places = places.compress(self.data.take(places + offset, mode="wrap") == byte)
+                places = places.compress(data.take(places + offset, mode="wrap") == byte)
         return places
 
 
@@ -163,10 +167,29 @@ def string_array_of(data: Bytes, offsets: Positions) -> pa.StringArray:
     return pa.StringArray.from_buffers(offsets.size - 1, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(data))
 
 
+def distinct_strings(data: Bytes, starts: Positions, lengths: Positions) -> tuple[list[str], npt.NDArray[np.int32]]:
+    """The distinct ones among strings that stand in `data`, and for each string its place among them: (n_strings,).
+
+    Parameters: starts and lengths, (n_strings,), of strings without line breaks, in bytes; they stand there in order,
+    apart from each other, and behind the last there is one more byte.
+    """
+    if starts.size > _FEW:
+        bounds = np.empty(2 * starts.size, np.int64)  # every other string is what stands between two
+        bounds[::2], bounds[1::2] = starts, starts + lengths
+        encoded = string_array_of(data, bounds).take(arrow_array(np.arange(0, bounds.size - 1, 2))).dictionary_encode()
+        return encoded.dictionary.to_pylist(), numpy_array(encoded.indices)
+    sizes = lengths + 1
+    lines = data[ranges(starts, sizes)]
+    lines[sizes.cumsum() - 1] = NEWLINE
+    strings = lines.tobytes().decode().split("\n")[:-1]
+    places = {string: place for place, string in enumerate(dict.fromkeys(strings))}
+    return list(places), np.array([places[string] for string in strings], np.int32)
+
+
 def windows(text: Bytes, places: Positions, width: int) -> Bytes:
     """The bytes of a text from each place on, behind which it has so many: (n_places, width)."""
     # A view whose rows overlap, so that a window is fetched at one go.
-    rows: npt.NDArray[np.void] = np.ndarray((text.size - width + 1,), f"V{width}", text, strides=(1,))
+    rows: npt.NDArray[np.void] = np.ndarray(text.size - width + 1, _WIDE[width], text, 0, 1)
     return rows[places].view(np.uint8).reshape(-1, width)
 
 

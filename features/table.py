@@ -36,7 +36,8 @@ class HashTable(Generic[Value]):
         bits = max((len(keys) + len(keys) // 4).bit_length(), 3)  # four fifths of the slots are taken, or fewer
         self._shift, self._bucket_shift = np.uint64(64 - bits), np.uint64(65 - bits)
         for _ in range(_FUNCTIONS):
-            self._factors = _odd_numbers(2 * math.prod(keys.shape[1:]))
+            self._addend, self._factor, *factors = _odd_numbers(2 * math.prod(keys.shape[1:]))
+            self._factors = list(zip(factors[::2], factors[1::2], strict=True))  # for a key's second number, third, ...
             found = _slots_apart(self._mixed(keys), self._bucket_shift, self._shift)
             if found is not None:
                 break
@@ -92,16 +93,15 @@ class HashTable(Generic[Value]):
     def _mixed(self, keys: Keys) -> Numbers:
         """Keys as numbers whose upper bits are well mixed: (n,)."""
         first, *rest = (keys,) if keys.ndim == 1 else keys.T
-        addend, factor, *factors = self._factors
-        mixed: Numbers = first.astype(np.uint64, copy=False) * factor
-        for column, before, behind in zip(rest, factors[::2], factors[1::2], strict=True):
+        mixed: Numbers = first.astype(np.uint64, copy=False) * self._factor
+        for column, (before, behind) in zip(rest, self._factors, strict=True):
             # A product's lower bits know nothing of the upper ones: without this, words that differ only in their 8th
             # and their 16th letter would be few numbers.
             mixed ^= mixed >> _HALF
             mixed *= before
             mixed ^= column
             mixed *= behind
-        mixed += addend  # else the key 0 would become 0, which no multiplier moves
+        mixed += self._addend  # else the key 0 would become 0, which no multiplier moves
         return mixed
 
 

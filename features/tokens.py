@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from features.arrays import numpy_array, places_of_few, ranges
+from features.arrays import places_of_few, ranges
 from features.search import (
     FILLER,
     HYPHEN,
@@ -26,9 +26,9 @@ from features.search import (
     Mask,
     Positions,
     bytes_of,
+    distinct_strings,
     in_words,
     offsets_of,
-    string_array_of,
     windows,
 )
 from features.strings import string_array
@@ -82,16 +82,12 @@ class Tokens:
 
     def encode(self, places: Positions) -> tuple[list[str], npt.NDArray[np.int32]]:
         """The distinct ones among the words at `places` (n,), and for each of these its place among them (n,)."""
-        lengths = self.lengths[places]
-        bounds = np.concatenate(([0], lengths.cumsum()))
-        words = string_array_of(self.text[ranges(self.starts[places], lengths)], bounds)
-        encoded = words.dictionary_encode()
-        return encoded.dictionary.to_pylist(), numpy_array(encoded.indices)
+        return distinct_strings(self.text, self.starts[places], self.lengths[places])
 
     @cached_property
     def long(self) -> Positions:
         """Which words have more than `SHORT` bytes: (n_long,)."""
-        return places_of_few(self.lengths > SHORT)
+        return (self.lengths > SHORT).nonzero()[0]
 
     @cached_property
     def packed(self) -> Packed:

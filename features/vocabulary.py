@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from features.arrays import pieces, places_of_few
+from features.arrays import pieces
 from features.clean import articles_of, clean_articles
 from features.columns import UNKNOWN, StemColumns, WordColumns
 from features.counting import count_rows
@@ -205,13 +205,14 @@ class Vocabulary:
     def _begin(self, tokens: Tokens, pool: WordPool[StemColumns] | None = None) -> Begun:
         table = self._words.table  # as it is now: another thread may replace it
         codes = table.find(tokens)
-        unseen = places_of_few(codes == UNSEEN)
+        unseen = (codes == UNSEEN).nonzero()[0]
+        if unseen.size:
+            first, second = tokens.packed.take(unseen, axis=0).T
+            letters = ((first | second) & LETTERS) != 0
+            codes[unseen] = SEVERAL  # numbers, which have no stems
+            unseen = unseen[letters]
         if not unseen.size:
             return Begun(tokens.offsets, tokens.titles, codes, table.several, unseen, unseen, None)
-        first, second = tokens.packed.take(unseen, axis=0).T
-        letters = ((first | second) & LETTERS) != 0
-        codes[unseen] = SEVERAL  # numbers, which have no stems
-        unseen = unseen[letters]
         distinct, numbers = tokens.encode(unseen)
         asked = self._ask(distinct, pool)
         return Begun(tokens.offsets, tokens.titles, codes, table.several, unseen, numbers, asked)
@@ -294,9 +295,11 @@ class Vocabulary:
         of_bigrams[:] = pairs.searchsorted(of_stems)
         of_bigrams += stems.size
         bounds[-1] = stems.size + bigrams.size
-        first_row = [0] * weight + [2 * n_documents] * weight + [1, 2 * n_documents + 1, 4 * n_documents]
-        to_next_row = [2] * (2 * weight + 2) + [1]
-        rows = np.arange(n_documents)[:, None] * to_next_row + first_row
+        rows = np.empty((n_documents, 2 * weight + 3), np.int64)
+        rows[:, :weight] = np.arange(0, 2 * n_documents, 2)[:, None]  # titles
+        rows[:, weight] = rows[:, 0] + 1  # texts
+        rows[:, weight + 1 : -1] = rows[:, : weight + 1] + 2 * n_documents
+        rows[:, -1] = np.arange(4 * n_documents, 5 * n_documents)
         rows_at, columns, counts = count_rows(np.concatenate((stems, bigrams)), bounds, rows)
         return Counts(
             offsets=rows_at,
@@ -338,7 +341,7 @@ def stems_per_word(codes: Codes, several: Several) -> Positions:
 
 def _special(codes: Codes, several: Several) -> tuple[Positions, Positions, Positions]:
     """Which words have other than one stem, their places in `several`, and how many each has: (n_special,) each."""
-    special = places_of_few(codes < UNKNOWN)
+    special = (codes < UNKNOWN).nonzero()[0]
     which = (SEVERAL - codes[special]).astype(np.int64)
     return special, which, several.bounds.take(which + 1) - several.bounds.take(which)
 

@@ -65,16 +65,16 @@ NONE: Final = Several.of([()])
 def coded(columns: Sequence[tuple[int, ...]], before: Several = NONE) -> tuple[Codes, Several]:
     """The codes of words, (n_words,), from the columns of each, and `before` with those words that have several."""
     several: list[tuple[int, ...]] = []
-    codes = np.empty(len(columns), np.int32)
-    for place, its in enumerate(columns):
+    codes: list[int] = []
+    for its in columns:
         if len(its) == 1:
-            codes[place] = its[0]
+            codes.append(its[0])
         elif not its:
-            codes[place] = SEVERAL
+            codes.append(SEVERAL)
         else:
-            codes[place] = SEVERAL - len(before) - len(several)
+            codes.append(SEVERAL - len(before) - len(several))
             several.append(its)
-    return codes, before.and_then(Several.of(several))
+    return np.array(codes, np.int32), before.and_then(Several.of(several))
 
 
 class WordTable:

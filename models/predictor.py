@@ -76,6 +76,7 @@ class Predictor:
                 raise ValueError(f"threshold for {sector!r}: found {threshold!r}, expected a probability from 0 to 1")
             self.thresholds[sector] = threshold
         self._limits = np.array([self.thresholds[sector] for sector in model.sectors])
+        self._powers = 1 << np.arange(len(model.sectors))
         self._vocabulary = Vocabulary(model.terms, model.title_weight, known=model.words)
         self._scorer = Scorer(model)
         # The C library (glibc) gives the memory of freed arrays back to the system, and a fifth of the time went into
@@ -193,7 +194,7 @@ class Predictor:
     def _predictions(self, labels: Labels) -> list[Prediction]:
         names = self.sectors
         # Few combinations of sectors occur: each is put into words once.
-        numbers = labels.predicted @ (1 << np.arange(len(names)))
+        numbers = labels.predicted @ self._powers
         chosen = {
             number: tuple(name for place, name in enumerate(names) if number >> place & 1)
             for number in set(numbers.tolist())

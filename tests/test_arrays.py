@@ -24,7 +24,7 @@ def test_few_among_many() -> None:
     assert places_of_few(mask).dtype == np.int64
 
 
-@pytest.mark.parametrize("few", [0, 2048])
+@pytest.mark.parametrize("few", [0, 8192])
 @pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.int64])
 @given(data=st.data())
 def test_pieces_are_slices_one_after_the_other(few: int, dtype: type[np.generic], data: st.DataObject) -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 import unicodedata
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import features.search
 from features.clean import FILLER, clean, clean_text
 from features.fold import fold
+from features.search import distinct_strings
 from features.strings import string_array
 from features.tokens import LONGEST_TITLE, Tokens, split
 
@@ -49,6 +52,20 @@ texts = st.lists(
     ),
     max_size=25,
 ).map("".join)
+
+
+@pytest.mark.parametrize("few", [0, 128])
+@given(strings=st.lists(texts.map(lambda text: text.replace("\n", "")) | st.sampled_from(["", "mobil"]), max_size=9))
+def test_few_strings_are_told_apart_as_many_are(few: int, strings: list[str]) -> None:
+    encoded = [string.encode() for string in strings]
+    lengths = np.array([len(each) for each in encoded], np.int64)
+    data = np.frombuffer(b"-".join([b"", *encoded, b""]), np.uint8)
+    starts = (lengths + 1).cumsum() - lengths
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(features.search, "_FEW", few)
+        distinct, places = distinct_strings(data, starts, lengths)
+    assert distinct == list(dict.fromkeys(strings))
+    assert (places.dtype, places.tolist()) == (np.int32, [distinct.index(string) for string in strings])
 
 
 @given(st.lists(texts, max_size=6))
