@@ -22,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.arrays import ranges
+from features.arrays import computed, ranges
 from features.markup import cut_markup
 from features.search import (
     FILLER,
@@ -201,7 +201,10 @@ def articles_of(texts: pa.StringArray, titles: pa.StringArray | None = None) -> 
     Parameters: texts and titles, string arrays (n,); a null counts as empty.
     """
     parts = [texts] if titles is None else [titles, texts]
-    return pc.binary_join_element_wise(*parts, *_LINE_END, null_handling="replace", null_replacement="")
+    pool = pa.system_memory_pool()  # as in `features.arrays.computed`
+    return pc.binary_join_element_wise(
+        *parts, *_LINE_END, null_handling="replace", null_replacement="", memory_pool=pool
+    )
 
 
 def clean_with_origins(texts: pa.StringArray, titles: pa.StringArray | None = None) -> tuple[pa.StringArray, Origins]:
@@ -238,7 +241,7 @@ class _Cleaned(NamedTuple):
 
 
 def _clean(articles: pa.StringArray) -> _Cleaned:
-    batch = Batch.of(bytearray(bytes_of(pc.ascii_lower(articles))), offsets_of(articles))
+    batch = Batch.of(bytearray(bytes_of(computed("ascii_lower", articles))), offsets_of(articles))
     _blank_symbols(batch)
     raw = batch.text
     marked = cut_markup(batch)

@@ -228,6 +228,10 @@ class Lot(Generic[Value]):
             self.parts, self.others = [], []  # with which go lots that were asked for long ago
         return self.found
 
+    def forget(self) -> None:
+        """Let no later lot share these words: whoever asked for them remembers them, and will not ask again."""
+        self._pool.forget(self)
+
 
 class _Process(Generic[Value]):
     """One process, with two threads: one gives it what nobody works on, the other takes its answers in turn.

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from features.arrays import arrow_array, numpy_array, pieces, places_of_few, ranges
+from features.arrays import arrow_array, computed, numpy_array, pieces, places_of_few, ranges
 from features.table import HashTable
 
 Bytes = npt.NDArray[np.uint8]
@@ -176,14 +176,15 @@ def distinct_strings(data: Bytes, starts: Positions, lengths: Positions) -> tupl
     if starts.size > _FEW:
         bounds = np.empty(2 * starts.size, np.int64)  # every other string is what stands between two
         bounds[::2], bounds[1::2] = starts, starts + lengths
-        encoded = string_array_of(data, bounds).take(arrow_array(np.arange(0, bounds.size - 1, 2))).dictionary_encode()
+        strings = computed("array_take", string_array_of(data, bounds), arrow_array(np.arange(0, bounds.size - 1, 2)))
+        encoded = computed("dictionary_encode", strings)
         return encoded.dictionary.to_pylist(), numpy_array(encoded.indices)
     sizes = lengths + 1
     lines = data[ranges(starts, sizes)]
     lines[sizes.cumsum() - 1] = NEWLINE
-    strings = lines.tobytes().decode().split("\n")[:-1]
-    places = {string: place for place, string in enumerate(dict.fromkeys(strings))}
-    return list(places), np.array([places[string] for string in strings], np.int32)
+    words = lines.tobytes().decode().split("\n")[:-1]
+    places = {word: place for place, word in enumerate(dict.fromkeys(words))}
+    return list(places), np.array([places[word] for word in words], np.int32)
 
 
 def windows(text: Bytes, places: Positions, width: int) -> Bytes:

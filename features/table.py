@@ -16,6 +16,7 @@ Numbers = npt.NDArray[np.uint64]
 
 _FUNCTIONS: Final = 16  # hash functions that are tried for a table, of which the first nearly always does
 _TRIALS: Final = 2048  # multipliers that are tried for the buckets of a table, which takes some hundreds at most
+_LARGEST: Final = 2**15 - 1  # keys of a bucket that are told apart from fewer: small numbers are sorted in no time
 _HALF: Final = np.uint64(32)
 _ALL_OF: Final = {2: 0x0101, 4: 0x01010101}  # so many bools that are True, as one integer
 
@@ -118,7 +119,7 @@ def _slots_apart(mixed: Numbers, bucket_shift: np.uint64, shift: np.uint64) -> t
     taken[0] = True
     trials = iter(_odd_numbers(_TRIALS))
     # Buckets of many keys first, while there is room; all of a size together.
-    sizes = np.bincount(buckets).take(buckets)
+    sizes = np.bincount(buckets).clip(max=_LARGEST).astype(np.int16).take(buckets)
     order = sizes.argsort(kind="stable")[::-1]
     for left in np.split(order, np.bincount(sizes)[:0:-1].cumsum()):
         numbers, of_bucket = mixed.take(left), buckets.take(left)

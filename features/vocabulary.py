@@ -244,6 +244,8 @@ class Vocabulary:
         learned = dict(zip(new, self.columns_of_new(new), strict=True)) if lot is None else lot.values()
         # What is no word of any language is not worth remembering: memory stays bounded in bytes as well.
         self._memo.update({word: columns for word, columns in learned.items() if len(word) <= LONGEST_REMEMBERED})
+        if lot is not None:
+            lot.forget()
         return [learned[word] if columns is None else columns for word, columns in zip(words, found, strict=True)]
 
     def _columns_of_known(self, words: Sequence[str]) -> dict[str, StemColumns]:
