@@ -36,8 +36,8 @@ def numpy_array(array: pa.Array | pa.ChunkedArray) -> npt.NDArray[Any]:
 def computed(function: str, *arrays: pa.Array) -> Any:
     """What an Arrow function makes of arrays, in memory from the C library.
 
-    Arrow's own pool keeps apart what each thread has freed, and gives it back to the system in between: with several
-    threads, to get it again took a twentieth of the time.
+    Arrow's own pool keeps apart what each thread has freed, and gives it back to the system in between: where two cores
+    label new articles, some hundredths of the time went into getting it again.
     """
     return pc.call_function(function, list(arrays), memory_pool=pa.system_memory_pool())
 

@@ -229,7 +229,7 @@ class Lot(Generic[Value]):
         return self.found
 
     def forget(self) -> None:
-        """Let no later lot share these words: whoever asked for them remembers them, and will not ask again."""
+        """Let no later lot share these words: for a caller that remembers their values, and seldom asks for them again."""
         self._pool.forget(self)
 
 

@@ -27,6 +27,7 @@ FILLER: Final = 0x7F
 PADDING: Final = 32  # bytes behind a batch: so many can be looked at from any place on
 WINDOW: Final = 16  # bytes that rules look at from a place on, at most
 OPENING: Final = 8  # bytes of a word that are compared with those of rules
+#: Types of so many bytes, made once: to make one takes as long as to fetch a few windows.
 _WIDE: Final = {width: np.dtype(f"V{width}") for width in (OPENING, WINDOW, PADDING)}
 _ONE: Final = np.uint64(1)
 _FEW: Final = 128  # strings; to call Arrow takes longer than to look at so many one by one
@@ -140,7 +141,7 @@ class Batch:
         return self.offsets.searchsorted(places, side="right") - 1
 
     def windows(self, places: Positions, width: int) -> Bytes:
-        """The bytes from each place on: (n_places, width), width at most `PADDING`."""
+        """The bytes from each place on: (n_places, width); width is `OPENING`, `WINDOW` or `PADDING`."""
         return windows(self.text, places, width)
 
     def places_of(self, *values: int) -> Positions:
@@ -170,8 +171,8 @@ def string_array_of(data: Bytes, offsets: Positions) -> pa.StringArray:
 def distinct_strings(data: Bytes, starts: Positions, lengths: Positions) -> tuple[list[str], npt.NDArray[np.int32]]:
     """The distinct ones among strings that stand in `data`, and for each string its place among them: (n_strings,).
 
-    Parameters: starts and lengths, (n_strings,), of strings without line breaks, in bytes; they stand there in order,
-    apart from each other, and behind the last there is one more byte.
+    Parameters: data, in one piece; starts and lengths, (n_strings,), in bytes, of strings without line breaks, which
+    stand there in order, apart from each other, and behind the last of which there is one more byte.
     """
     if starts.size > _FEW:
         bounds = np.empty(2 * starts.size, np.int64)  # every other string is what stands between two
@@ -188,7 +189,7 @@ def distinct_strings(data: Bytes, starts: Positions, lengths: Positions) -> tupl
 
 
 def windows(text: Bytes, places: Positions, width: int) -> Bytes:
-    """The bytes of a text from each place on, behind which it has so many: (n_places, width)."""
+    """The bytes of a text from each place on, behind which it has so many: (n_places, width), as in `Batch.windows`."""
     # A view whose rows overlap, so that a window is fetched at one go.
     rows: npt.NDArray[np.void] = np.ndarray(text.size - width + 1, _WIDE[width], text, 0, 1)
     return rows[places].view(np.uint8).reshape(-1, width)

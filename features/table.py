@@ -16,7 +16,7 @@ Numbers = npt.NDArray[np.uint64]
 
 _FUNCTIONS: Final = 16  # hash functions that are tried for a table, of which the first nearly always does
 _TRIALS: Final = 2048  # multipliers that are tried for the buckets of a table, which takes some hundreds at most
-_LARGEST: Final = 2**15 - 1  # keys of a bucket that are told apart from fewer: small numbers are sorted in no time
+_LARGEST: Final = 2**15 - 1  # keys of a bucket; more count as so many, for numpy sorts numbers of 16 bits fast
 _HALF: Final = np.uint64(32)
 _ALL_OF: Final = {2: 0x0101, 4: 0x01010101}  # so many bools that are True, as one integer
 
