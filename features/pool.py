@@ -229,7 +229,7 @@ class Lot(Generic[Value]):
         return self.found
 
     def forget(self) -> None:
-        """Let no later lot share these words: for a caller that remembers their values, and seldom asks for them again."""
+        """Let no later lot share these words: for who remembers their values, and seldom asks again."""
         self._pool.forget(self)
 
 
