@@ -46,6 +46,8 @@ from models.scoring import Labels
 
 BATCH_ROWS: Final = 512  # rows that are labelled together; 1024 take a tenth more memory in all, and as long
 GIVE_BACK_EVERY: Final = 16  # batches, about a second
+LARGE_BLOCK: Final = 4 << 20  # bytes
+MMAP_THRESHOLD: Final = -3  # the number that mallopt(3) has for it
 FEWEST_FOR_SHARE: Final = 1000  # rows after which a share of rejects says something
 SEMICOLON: Final = ";"  # what spreadsheet programs put between cells where decimals have a comma
 
@@ -241,6 +243,9 @@ def run(job: Job, predictor: Predictor, progress: Progress) -> Outcome:
     anything was done; BrokenPipeError where nobody reads standard output any more.
     """
     begin = perf_counter()
+    # Blocks such as tables of words apart from the heaps of threads: there each would leave a hole, over which smaller
+    # ones spread, and the heaps grew slowly, but for ever.
+    _call_c_library("mallopt", MMAP_THRESHOLD, LARGE_BLOCK)
     with ExitStack() as stack:
         work: WorkInProgress | None = None
         made_of: dict[str, Any] = {}
@@ -280,15 +285,20 @@ def run(job: Job, predictor: Predictor, progress: Progress) -> Outcome:
 
 
 def _give_back_memory() -> None:
-    """Have the C library, where it is glibc, give the system what is free between the blocks in use.
+    """Give the system what is free between the blocks in use.
 
     Each thread has a heap of its own, and what is free in one is of no use to the others: without this a run grew by
     a fifth from its first hundred thousand articles to the millionth.
     """
+    _call_c_library("malloc_trim", 0)
+
+
+def _call_c_library(function: str, *arguments: int) -> None:
+    """Call a function that glibc has; with another C library nothing happens."""
     import ctypes
 
-    with suppress(OSError, AttributeError, TypeError):  # another system
-        ctypes.CDLL(None).malloc_trim(0)
+    with suppress(OSError, AttributeError, TypeError):
+        getattr(ctypes.CDLL(None), function)(*arguments)
 
 
 def _refuse_places(job: Job, places: Sequence[Path]) -> None:
