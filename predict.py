@@ -30,7 +30,9 @@ import threading
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+COMMAND: Final = "sektor-predict"  # by which an installed batch script is called
 
 
 def refuse_shadows(*packages: str) -> None:
@@ -66,6 +68,11 @@ except ImportError as error:
     if __name__ == "__main__":
         sys.exit(f"sektor-predict: {error}")
     raise
+
+from models.memory import share_heaps
+
+if __name__ == "__main__" or Path(*sys.argv[:1]).stem == COMMAND:
+    share_heaps()
 
 from models.predictor import SHIPPED_MODEL, Prediction, Predictor
 from models.store import VersionWarning
@@ -137,7 +144,7 @@ def _give_up_standard_output() -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="sektor-predict",
+        prog=COMMAND,
         allow_abbrev=False,  # an option that is cut short, or misspelt behind, is told, not guessed
         description="Label Indonesian news articles with the industries they are about.",
         epilog="A row that cannot be labelled goes to OUTPUT.rejects.jsonl with its line and the reason; the rest is "

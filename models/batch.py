@@ -12,7 +12,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
@@ -37,6 +37,7 @@ from features.columns import StemColumns
 from features.pool import WordPool
 from models.drift import Watch, warnings
 from models.listing import Listing
+from models.memory import give_back_memory, keep_large_blocks_apart
 from models.pipeline import in_order
 from models.predictor import Predictor, threads_for
 from models.progress import Progress, Totals
@@ -46,8 +47,6 @@ from models.scoring import Labels
 
 BATCH_ROWS: Final = 512  # rows that are labelled together; 1024 take a tenth more memory in all, and as long
 GIVE_BACK_EVERY: Final = 16  # batches, about a second
-LARGE_BLOCK: Final = 4 << 20  # bytes
-MMAP_THRESHOLD: Final = -3  # the number that mallopt(3) has for it
 FEWEST_FOR_SHARE: Final = 1000  # rows after which a share of rejects says something
 SEMICOLON: Final = ";"  # what spreadsheet programs put between cells where decimals have a comma
 
@@ -243,9 +242,7 @@ def run(job: Job, predictor: Predictor, progress: Progress) -> Outcome:
     anything was done; BrokenPipeError where nobody reads standard output any more.
     """
     begin = perf_counter()
-    # Blocks such as tables of words apart from the heaps of threads: there each would leave a hole, over which smaller
-    # ones spread, and the heaps grew slowly, but for ever.
-    _call_c_library("mallopt", MMAP_THRESHOLD, LARGE_BLOCK)
+    keep_large_blocks_apart()
     with ExitStack() as stack:
         work: WorkInProgress | None = None
         made_of: dict[str, Any] = {}
@@ -282,23 +279,6 @@ def run(job: Job, predictor: Predictor, progress: Progress) -> Outcome:
                 rejects.unlink(missing_ok=True)  # of the output that was replaced
             rejects = None
         return Outcome(steps.totals, steps.totals.read - before, seconds, rejects, steps.warnings())
-
-
-def _give_back_memory() -> None:
-    """Give the system what is free between the blocks in use.
-
-    Each thread has a heap of its own, and what is free in one is of no use to the others: without this a run grew by
-    a fifth from its first hundred thousand articles to the millionth.
-    """
-    _call_c_library("malloc_trim", 0)
-
-
-def _call_c_library(function: str, *arguments: int) -> None:
-    """Call a function that glibc has; with another C library nothing happens."""
-    import ctypes
-
-    with suppress(OSError, AttributeError, TypeError):
-        getattr(ctypes.CDLL(None), function)(*arguments)
 
 
 def _refuse_places(job: Job, places: Sequence[Path]) -> None:
@@ -420,7 +400,7 @@ class _Run:
         self.watch.add(labels, picked.texts, picked.titles)
         self.batches += 1
         if self.batches % GIVE_BACK_EVERY == 0:
-            _give_back_memory()
+            give_back_memory()
         self.offset = labelled.offset
         if self.work is not None:
             counts = {**totals.state(), "watch": self.watch.state(), "offset": self.offset}
