@@ -72,7 +72,7 @@ except ImportError as error:
 from models.memory import share_heaps
 
 if __name__ == "__main__" or Path(*sys.argv[:1]).stem == COMMAND:
-    share_heaps()
+    share_heaps()  # before numpy is imported below
 
 from models.predictor import SHIPPED_MODEL, Prediction, Predictor
 from models.store import VersionWarning

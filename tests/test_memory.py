@@ -18,7 +18,7 @@ CHILD = """
 import sys
 sys.argv = [sys.argv[1]]
 import predict
-import ctypes, os, threading
+import ctypes, threading
 together = threading.Barrier(12)
 def hold():
     block = bytearray(100_000)
@@ -44,7 +44,10 @@ def heaps(name: str) -> int:
     return len(re.findall("<heap nr=", found.stdout))
 
 
-@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_info"), reason="the C library is not glibc")
+@pytest.mark.skipif(
+    not sys.platform.startswith("linux") or not hasattr(ctypes.CDLL(None), "malloc_info"),
+    reason="the C library is not glibc",
+)
 def test_the_batch_script_has_few_heaps_and_a_program_that_imports_it_as_many_as_it_likes() -> None:
     assert heaps("/usr/bin/sektor-predict") <= memory.HEAPS
     assert heaps("my-program") > memory.HEAPS
